@@ -1,0 +1,1 @@
+"""Who may start a generation, and how many at once."""

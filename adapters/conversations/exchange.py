@@ -1,0 +1,67 @@
+"""The exchange: one request and what came of it. The unit of the conversation log."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class Outcome(StrEnum):
+    """How an exchange ended, never dressed up as something better."""
+
+    COMPLETED = "completed"
+    """The model finished by itself, or at a stop string."""
+    LENGTH = "length"
+    """The model was cut off by a limit on tokens."""
+    FAILED = "failed"
+    """The engine refused, broke or fell silent."""
+    CANCELLED = "cancelled"
+    """The server ended it, because it was shutting down."""
+    CLIENT_GONE = "client_gone"
+    """The client went away before the end."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exchange:
+    """One request and what came of it.
+
+    Texts are kept as the JSON they came in, so that what was said is stored word for word; PostgreSQL's `json`
+    type holds any JSON text, `\\u0000` included.
+    """
+
+    id: UUID
+    """A UUIDv7 made by the gateway: ordered by time, and part of the id that the client sees."""
+    conversation_id: UUID
+    parent_id: UUID | None = None
+    """The exchange that this one continues."""
+    caller: str
+    door: str
+    """`openai` or `zephyr`."""
+    endpoint: str
+    """The path that was called, such as `/v1/chat/completions`."""
+    model: str
+    """The engine's own name for what answered."""
+    fingerprint: str | None = None
+    """The engine's `system_fingerprint`: model, revision and build."""
+    input: bytes
+    """JSON: the messages, or the prompt, as the client wrote them; only what is new to the conversation."""
+    parameters: bytes
+    """JSON object: what else the request asked for."""
+    answer: bytes | None = None
+    """JSON array with a message for each choice, as far as it came: `index role content tool_calls finish_reason`."""
+    finish_reason: str | None = None
+    """The engine's finish reason of the first choice."""
+    outcome: Outcome
+    error: bytes | None = None
+    """JSON object `message type param code`, when there was one."""
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    completion_tokens: int | None = None
+    started_at: datetime
+    """When the request was accepted, with time zone."""
+    first_token_ms: float | None = None
+    """Milliseconds from acceptance to the first piece of the answer."""
+    total_ms: float
+    """Milliseconds from acceptance to the end."""
+    metadata: bytes = field(default=b"{}")
+    """JSON object: the client's own `metadata`."""

@@ -1,0 +1,1 @@
+"""The PostgreSQL connection, its tables' base and its migrations."""

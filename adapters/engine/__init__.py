@@ -1,0 +1,1 @@
+"""Talking to vLLM's OpenAI server over HTTP."""

@@ -1,0 +1,101 @@
+"""Every refusal and failure a client can be told of, in the shape of OpenAI's API.
+
+The shape is `{"error": {"message", "type", "param", "code"}}`
+(https://platform.openai.com/docs/guides/error-codes); the /zephyr endpoints use it too.
+"""
+
+import json
+
+
+class GatewayError(Exception):
+    """Something went wrong in the gateway."""
+
+    status = 500
+    type = "server_error"
+    code: str | None = None
+    retry_after: int | None = None
+    """Seconds after which trying again makes sense; None where it does not."""
+
+    def __init__(
+        self, message: str | None = None, *, param: str | None = None, code: str | None = None
+    ) -> None:
+        self.message = message or (type(self).__doc__ or "").splitlines()[0]
+        self.param = param
+        if code is not None:
+            self.code = code
+        super().__init__(self.message)
+
+    def body(self) -> bytes:
+        """The JSON body of the error answer."""
+        error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return json.dumps({"error": error}).encode()
+
+    def event(self) -> bytes:
+        """The same as a server-sent event, for a stream whose status line is already sent."""
+        return b"data: " + self.body() + b"\n\n"
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Headers that tell a client, the OpenAI SDK among them, whether to try again."""
+        if self.retry_after is not None:
+            return [(b"retry-after", str(self.retry_after).encode())]
+        if self.status >= 500:
+            return [(b"x-should-retry", b"false")]
+        return []
+
+
+class InvalidRequest(GatewayError):
+    """The request is not valid."""
+
+    status = 400
+    type = "invalid_request_error"
+
+
+class NotFound(InvalidRequest):
+    """There is nothing at this address."""
+
+    status = 404
+
+
+class Forbidden(InvalidRequest):
+    """This request is not allowed."""
+
+    status = 403
+    type = "permission_error"
+
+
+class TooLarge(InvalidRequest):
+    """The request is larger than this server takes."""
+
+    status = 413
+    code = "request_too_large"
+
+
+class UnsupportedMediaType(InvalidRequest):
+    """Send the body as application/json."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class Overloaded(GatewayError):
+    """The server has as many requests open as it takes; try again in a moment."""
+
+    status = 503
+    code = "overloaded"
+    retry_after = 1
+
+
+class ShuttingDown(GatewayError):
+    """The server is shutting down."""
+
+    status = 503
+    code = "shutting_down"
+    retry_after = 5
+
+
+class NotReady(GatewayError):
+    """A part that this request needs is not ready."""
+
+    status = 503
+    code = "not_ready"
+    retry_after = 5

@@ -1,0 +1,1 @@
+"""Live GPU and engine statistics."""

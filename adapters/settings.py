@@ -1,0 +1,195 @@
+"""The gateway's settings: read from the environment once, frozen, every bad value refused by its variable's name."""
+
+from dataclasses import dataclass, fields
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class BadSettings(Exception):
+    """The environment holds settings that cannot be used."""
+
+
+class Group(BaseSettings):
+    """One group of settings. A field `x` is read from `ZEPHYR_X` unless it names its variable itself."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ZEPHYR_", frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    @classmethod
+    def variable(cls, field: str) -> str:
+        """The environment variable of a field."""
+        alias = cls.model_fields[field].validation_alias
+        return alias if isinstance(alias, str) else f"ZEPHYR_{field.upper()}"
+
+
+class ServerSettings(Group):
+    """Where the gateway listens and what it takes from a client."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("http://localhost", "http://localhost:8000", "http://localhost:8501"),
+        description="Origins whose pages a browser lets read answers, separated by commas.",
+    )
+    max_body_bytes: int = Field(4 * 2**20, ge=1024, description="Largest request body taken, in bytes.")
+    max_header_bytes: int = Field(32 * 2**10, ge=1024, description="Largest request head taken, in bytes.")
+    max_connections: int = Field(
+        4096, ge=1, description="Connections open at once before new ones are refused."
+    )
+    body_timeout: float = Field(30.0, gt=0, description="Seconds a client may take to send its request body.")
+    drain_seconds: float = Field(
+        5.0, ge=0, description="Seconds that running answers get to finish when the gateway is told to stop."
+    )
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return (
+            tuple(part.strip() for part in value.split(",") if part.strip())
+            if isinstance(value, str)
+            else value
+        )
+
+
+class EngineSettings(Group):
+    """How the gateway reaches the engine."""
+
+    engine_url: str = Field(
+        "http://127.0.0.1:8001",
+        validation_alias="ENGINE_URL",
+        pattern=r"^(http://[^/\s?#]+/?|unix:/[^\s]+)$",
+        description="The engine's OpenAI server: http://host:port, or unix:/path/of/its.sock.",
+    )
+    engine_model_alias: str = Field(
+        "zephyr-7b-beta", min_length=1, description="A name accepted for whatever model the engine serves."
+    )
+    engine_connect_timeout: float = Field(
+        5.0, gt=0, description="Seconds to wait for a connection to the engine."
+    )
+    engine_first_byte_timeout: float = Field(
+        600.0,
+        gt=0,
+        description="Seconds to wait for the first byte of an answer, the engine's queue included.",
+    )
+    engine_idle_timeout: float = Field(
+        60.0, gt=0, description="Seconds an answer may pause before it counts as dead."
+    )
+    engine_keep_alive: float = Field(
+        4.0,
+        ge=0,
+        description="Seconds an unused connection to the engine is kept; less than the engine's own limit.",
+    )
+    engine_probe_seconds: float = Field(
+        1.0, gt=0, description="Seconds between looks at whether the engine is up."
+    )
+    max_answer_bytes: int = Field(
+        64 * 2**20,
+        ge=2**16,
+        description="Largest answer taken from the engine, as sent on the wire, in bytes.",
+    )
+
+
+class AccessSettings(Group):
+    """How much one gateway process takes on at once."""
+
+    max_open_generations: int = Field(
+        1024, ge=1, description="Generations open at once in one gateway process before more are refused."
+    )
+
+
+class RequestSettings(Group):
+    """Bounds on what one request may ask for, beyond those the API itself has."""
+
+    max_messages: int = Field(1024, ge=1, description="Most messages in one request.")
+    max_choices: int = Field(4, ge=1, le=128, description="Most choices (n) in one request.")
+    max_tools: int = Field(128, ge=1, description="Most tools in one request.")
+    max_schema_bytes: int = Field(
+        64 * 2**10,
+        ge=1024,
+        description="Largest response_format, and largest list of tools, in bytes of JSON.",
+    )
+
+
+class LogSettings(Group):
+    """The conversation log."""
+
+    database_url: SecretStr = Field(
+        SecretStr("postgresql://localhost/zephyr"),
+        validation_alias="DATABASE_URL",
+        description="PostgreSQL: postgresql://user:password@host/name (a socket folder as ?host=/folder).",
+    )
+    database_pool_size: int = Field(
+        8, ge=2, le=200, description="Most connections one gateway process opens."
+    )
+    database_connect_timeout: float = Field(
+        5.0, gt=0, description="Seconds to wait for a database connection."
+    )
+    log_queue_limit: int = Field(
+        4096, ge=1, description="Exchanges waiting to be written before more are refused."
+    )
+    log_batch_limit: int = Field(256, ge=1, description="Most exchanges in one commit.")
+    log_commit_deadline: float = Field(
+        10.0,
+        gt=0,
+        description="Seconds in which an exchange must be durable before its client is told it failed.",
+    )
+
+
+class CodeSettings(Group):
+    """Formatting of the code that clients send to be documented."""
+
+    black_timeout: float = Field(5.0, gt=0, description="Seconds black may take for one piece of code.")
+    black_max_bytes: int = Field(
+        64 * 2**10, ge=1, description="Largest piece of code that is given to black, in bytes."
+    )
+    max_lines: int = Field(256, ge=1, description="Most requests in one JSONL body.")
+    lines_at_once: int = Field(16, ge=1, description="Requests of one JSONL body that run at the same time.")
+
+
+class GpuSettings(Group):
+    """The live statistics."""
+
+    gpu_interval: float = Field(
+        1.0, ge=0.1, description="Seconds between two messages of the statistics websocket."
+    )
+    gpu_max_sockets: int = Field(256, ge=1, description="Statistics websockets open at once.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings of one gateway process."""
+
+    server: ServerSettings
+    engine: EngineSettings
+    access: AccessSettings
+    request: RequestSettings
+    log: LogSettings
+    code: CodeSettings
+    gpu: GpuSettings
+
+    @classmethod
+    def read(cls) -> Self:
+        """Read the environment.
+
+        Raises:
+            BadSettings: naming each variable that cannot be used, never its value.
+        """
+        groups: dict[str, Group] = {}
+        problems: list[str] = []
+        for field in fields(cls):
+            group: type[Group] = field.type  # type: ignore[assignment]  # a class: annotations are not strings here
+            try:
+                groups[field.name] = group()
+            except ValidationError as error:
+                problems += [_problem(group, str(part["loc"][0]), part["msg"]) for part in error.errors()]
+        if problems:
+            raise BadSettings("\n".join(problems))
+        return cls(**groups)  # type: ignore[arg-type]
+
+
+def _problem(group: type[Group], location: str, message: str) -> str:
+    known = location in group.model_fields
+    return f"{group.variable(location) if known else location}: {message}"
