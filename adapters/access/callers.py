@@ -1,0 +1,3 @@
+"""Who calls. Until there are keys, everybody who reaches the gateway is the local user."""
+
+LOCAL = "local"

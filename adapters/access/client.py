@@ -1,0 +1,69 @@
+"""The other end of a request, as far as it can go away."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+from starlette.types import Receive
+
+from adapters.errors import GatewayError
+
+_UNWATCHED_SECONDS = 0.1
+
+
+class ClientGone(GatewayError):
+    """The client went away."""
+
+    status = 499
+    code = "client_gone"
+
+
+class Client:
+    """Tells those who work for a client when it has gone.
+
+    An ASGI server does not interrupt an application whose client left, so that somebody has to wait for its
+    `http.disconnect`. The request's body must have been read before.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._watchers: set[Callable[[GatewayError], None]] = set()
+        self._starter: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._gone = False
+
+    def watch(self, stop: Callable[[GatewayError], None]) -> None:
+        """Have `stop` called when the client goes, or at once when it has gone."""
+        if self._gone:
+            stop(ClientGone())
+            return
+        self._watchers.add(stop)
+        if self._starter is None:
+            # Most plain answers are there before anyone could leave: their requests need no task of their own.
+            self._starter = asyncio.get_running_loop().call_later(_UNWATCHED_SECONDS, self._start)
+
+    def unwatch(self, stop: Callable[[GatewayError], None]) -> None:
+        """Do not call `stop` any more."""
+        self._watchers.discard(stop)
+        if not self._watchers:
+            self._rest()
+
+    def _start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._wait(), name="client watch")
+
+    def _rest(self) -> None:
+        if self._starter is not None:
+            self._starter.cancel()
+            self._starter = None
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def _wait(self) -> None:
+        with suppress(asyncio.CancelledError):
+            while (await self._receive())["type"] != "http.disconnect":
+                continue
+            self._gone = True
+            self._task = None
+            for stop in list(self._watchers):
+                stop(ClientGone())

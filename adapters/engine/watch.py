@@ -1,0 +1,166 @@
+"""What the gateway knows of the engine: whether it is up, what it serves, and which texts steer its model."""
+
+import asyncio
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import structlog
+
+from adapters.engine.client import EngineClient
+from adapters.engine.errors import EngineLoading, EngineTimeout, EngineUnavailable, ModelNotFound
+from adapters.errors import GatewayError
+from adapters.settings import EngineSettings
+
+_log = structlog.get_logger(__name__)
+_TIMEOUTS_BEFORE_LOST = 5  # a busy engine may answer a probe late; it is lost when it keeps silent
+_MARKER_IN_TEMPLATE = re.compile(r"<[|/]?[A-Za-z_|][^<>\s'\"{}]{0,40}>|\[/?[A-Z_]{2,20}\]")
+_SPECIAL_TOKEN_LISTS = {"additional_special_tokens", "extra_special_tokens", "added_tokens_decoder"}
+
+
+class ServedModel(msgspec.Struct, frozen=True):
+    """A model as the engine lists it, without the paths that vLLM adds."""
+
+    id: str
+    created: int = 0
+    owned_by: str = "vllm"
+    max_model_len: int | None = None
+
+
+class _ModelList(msgspec.Struct):
+    data: list[ServedModel]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineState:
+    """One look at the engine."""
+
+    ready: bool = False
+    models: tuple[ServedModel, ...] = ()
+    markers: tuple[str, ...] | None = None
+    """Texts that the served model's tokenizer or template gives a meaning to; None where it does not tell."""
+    since: float
+    """`time.monotonic()` of when the engine became ready, or was lost."""
+    problem: str | None = "not reached yet"
+
+
+class EngineWatch:
+    """Looks at the engine about once a second, for as long as the gateway runs."""
+
+    def __init__(self, client: EngineClient, settings: EngineSettings) -> None:
+        self._client = client
+        self._settings = settings
+        self._task: asyncio.Task[None] | None = None
+        self._timeouts = 0
+        self.state = EngineState(since=time.monotonic())
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._task = asyncio.create_task(self._look_for_ever(), name="engine watch")
+
+    async def close(self) -> None:
+        """Stop looking."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the watch itself is running."""
+        return self._task is not None and not self._task.done()
+
+    def require_model(self, name: str | None) -> str:
+        """The engine's own name for the model that the client calls `name`.
+
+        Raises:
+            EngineLoading: the engine is not up.
+            ModelNotFound: it serves no such model.
+        """
+        models = self.state.models
+        if not self.state.ready or not models:
+            raise EngineLoading
+        if name is None or name == self._settings.engine_model_alias:
+            return models[0].id
+        if any(model.id == name for model in models):
+            return name
+        raise ModelNotFound(param="model")
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            try:
+                await self._look()
+            except Exception as error:  # noqa: BLE001  # the watch outlives whatever the engine answers
+                _log.exception(
+                    "the engine watch stumbled", event_key="engine_watch_error", error=type(error).__name__
+                )
+                self._lost("answered something that is not vLLM's API")
+            await asyncio.sleep(self._settings.engine_probe_seconds)
+
+    async def _look(self) -> None:
+        problem = await self._problem()
+        if problem is not None:
+            self._lost(problem)
+        elif not self.state.ready:
+            await self._meet()
+
+    async def _problem(self) -> str | None:
+        try:
+            status, _ = await self._client.get("/health")
+        except EngineTimeout:
+            self._timeouts += 1
+            patient = self.state.ready and self._timeouts < _TIMEOUTS_BEFORE_LOST
+            return None if patient else "does not answer"
+        except EngineUnavailable:
+            return "cannot be reached"
+        except GatewayError:
+            return "broke off"
+        self._timeouts = 0
+        return None if status == 200 else f"says it is unwell (HTTP {status})"
+
+    async def _meet(self) -> None:
+        """Ask an engine that has just come up what it serves."""
+        status, body = await self._client.get("/v1/models")
+        if status != 200:
+            self._lost(f"does not list its models (HTTP {status})")
+            return
+        models = tuple(msgspec.json.decode(body, type=_ModelList).data)
+        markers = await self._markers()
+        now = time.monotonic()
+        self.state = EngineState(ready=True, models=models, markers=markers, since=now, problem=None)
+        _log.info("the engine is up", event_key="engine_up", models=[model.id for model in models])
+
+    async def _markers(self) -> tuple[str, ...] | None:
+        # vLLM has this page only with --enable-tokenizer-info-endpoint.
+        status, body = await self._client.get("/tokenizer_info")
+        return markers_of(msgspec.json.decode(body)) if status == 200 else None
+
+    def _lost(self, problem: str) -> None:
+        if self.state.ready:
+            _log.warning("the engine is gone", event_key="engine_lost", problem=problem)
+            self.state = EngineState(since=time.monotonic(), problem=problem)
+        elif self.state.problem != problem:
+            self.state = EngineState(since=self.state.since, problem=problem)
+
+
+def markers_of(tokenizer: dict[str, Any]) -> tuple[str, ...]:
+    """The texts with a meaning of their own, from vLLM's `/tokenizer_info`: special tokens, template markers."""
+    found: set[str] = set()
+    for key, value in tokenizer.items():
+        if key.endswith("_token") or key in _SPECIAL_TOKEN_LISTS:
+            found.update(_strings(value))
+        elif key == "chat_template":
+            found.update(_MARKER_IN_TEMPLATE.findall(" ".join(_strings(value))))
+    return tuple(sorted(marker for marker in found if marker.strip()))
+
+
+def _strings(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        value = [
+            item["content"] if isinstance(item, dict) and "content" in item else item
+            for item in value.values()
+        ]
+    return [text for item in value for text in _strings(item)] if isinstance(value, list) else []
