@@ -127,6 +127,9 @@ class LogSettings(Group):
     database_connect_timeout: float = Field(
         5.0, gt=0, description="Seconds to wait for a database connection."
     )
+    database_query_timeout: float = Field(
+        5.0, gt=0, description="Seconds one statement may take before its connection is given up."
+    )
     log_queue_limit: int = Field(
         4096, ge=1, description="Exchanges waiting to be written before more are refused."
     )
@@ -135,6 +138,11 @@ class LogSettings(Group):
         10.0,
         gt=0,
         description="Seconds in which an exchange must be durable before its client is told it failed.",
+    )
+    log_page_bytes: int = Field(
+        8 * 2**20,
+        ge=1024,
+        description="Most bytes of text on one page of the log, or in a conversation that is continued.",
     )
 
 
