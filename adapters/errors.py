@@ -25,10 +25,14 @@ class GatewayError(Exception):
             self.code = code
         super().__init__(self.message)
 
+    def detail(self) -> bytes:
+        """The error itself, as a JSON object."""
+        error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return json.dumps(error).encode()
+
     def body(self) -> bytes:
         """The JSON body of the error answer."""
-        error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
-        return json.dumps({"error": error}).encode()
+        return b'{"error": ' + self.detail() + b"}"
 
     def event(self) -> bytes:
         """The same as a server-sent event, for a stream whose status line is already sent."""

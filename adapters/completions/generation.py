@@ -1,0 +1,48 @@
+"""What a door asks of the one path of generation, and what comes of it."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from adapters.completions.events import Usage
+from adapters.completions.requests import Request
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generation:
+    """One generation to be made."""
+
+    id: UUID
+    caller: str
+    door: str
+    endpoint: str
+    """The path that the client called."""
+    path: str
+    """The engine's path."""
+    request: Request
+    may_hold_markers: bool = True
+    """False spares a search for markers where the door has already looked."""
+    input: bytes
+    """JSON: the new messages, or the prompt, as the client wrote them."""
+    parameters: bytes
+    """JSON object: what else the client asked for."""
+    metadata: bytes = b"{}"
+    """JSON object: the client's own."""
+    conversation_id: UUID | None = None
+    """None begins a conversation."""
+    parent_id: UUID | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Completion:
+    """A whole answer, recorded."""
+
+    id: UUID
+    conversation_id: UUID
+    body: bytes
+    """The engine's own JSON."""
+    text: str
+    finish_reason: str | None
+    usage: Usage | None
+    model: str
+    prompt_text: str | None
+    """The prompt as the model saw it, where it was asked for."""

@@ -1,0 +1,124 @@
+"""The one path of every generation: admit, open, relay, record, release (docs/architecture.md)."""
+
+
+import msgspec
+
+from adapters.access.admission import Admission
+from adapters.access.client import Client
+from adapters.completions import events
+from adapters.completions.events import EventReader
+from adapters.completions.generation import Completion, Generation
+from adapters.completions.markers import Markers
+from adapters.completions.run import Run
+from adapters.completions.stream import CompletionStream
+from adapters.conversations.writer import ExchangeWriter
+from adapters.engine.client import EngineClient, read_all
+from adapters.engine.errors import EngineBroke, refusal_in_stream
+from adapters.engine.watch import EngineWatch
+from adapters.errors import GatewayError
+
+_encoder = msgspec.json.Encoder()
+
+
+class Completions:
+    """Makes generations. Both doors, and whatever comes later, ask here."""
+
+    def __init__(
+        self,
+        *,
+        engine: EngineClient,
+        watch: EngineWatch,
+        admission: Admission,
+        log: ExchangeWriter,
+        max_answer_bytes: int,
+    ) -> None:
+        self._engine = engine
+        self._watch = watch
+        self._admission = admission
+        self._log = log
+        self._max_answer_bytes = max_answer_bytes
+        self._markers = Markers(None)
+        self._markers_of: tuple[str, ...] | None = None
+
+    async def complete(self, generation: Generation, client: Client) -> Completion:
+        """Make a whole answer. It is in the log when this returns.
+
+        Raises:
+            GatewayError: nothing was generated, or it broke; in the log as what it was, if the engine was asked.
+        """
+        run, body = self._begin(generation, client)
+        try:
+            connection = await run.ask(body)
+            answer = await read_all(connection, self._max_answer_bytes)
+            chunk = events.decode(answer)
+            if chunk.error is not None:
+                raise refusal_in_stream(answer)
+            run.transcript.add_chunk(chunk)
+            if run.transcript.broken:
+                raise EngineBroke
+            run.note_first_token()
+            await run.finish()
+        except GatewayError as error:
+            await run.fail(error)
+            raise
+        finally:
+            run.close()
+        return Completion(
+            id=generation.id,
+            conversation_id=run.conversation_id,
+            body=answer,
+            text=run.transcript.text,
+            finish_reason=run.transcript.finish_reason,
+            usage=run.transcript.usage,
+            model=run.model,
+            prompt_text=run.transcript.prompt_text,
+        )
+
+    async def stream(
+        self, generation: Generation, client: Client, *, usage: bool = False
+    ) -> CompletionStream:
+        """Begin a streamed answer, and return once its first event is there.
+
+        vLLM reports many bad requests as HTTP 200 with an error event, which here is an error like any other.
+        With `usage` the stream keeps the engine's event that counts tokens.
+
+        Raises:
+            GatewayError: the engine gave no answer; in the log as what it was, if the engine was asked.
+        """
+        run, body = self._begin(generation, client)
+        try:
+            reader = EventReader(await run.ask(body))
+            stream = CompletionStream(run, reader, await reader.next(), usage=usage)
+            run.note_first_token()
+        except GatewayError as error:
+            await run.fail(error)
+            run.close()
+            raise
+        except BaseException:
+            run.close()
+            raise
+        return stream
+
+    def _begin(self, generation: Generation, client: Client) -> tuple[Run, bytes]:
+        self._log.require_ready()
+        model = self._watch.require_model(generation.request.model)
+        if generation.may_hold_markers:
+            generation.request.neutralise(self.markers)
+        run = Run(
+            generation,
+            model=model,
+            slot=self._admission.enter(),
+            client=client,
+            engine=self._engine,
+            log=self._log,
+            max_answer_bytes=self._max_answer_bytes,
+        )
+        return run, _encoder.encode(generation.request.for_engine(model))
+
+    @property
+    def markers(self) -> Markers:
+        """The markers of the model that is served now."""
+        known = self._watch.state.markers
+        if known is not self._markers_of:
+            self._markers, self._markers_of = Markers(known), known
+        return self._markers

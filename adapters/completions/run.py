@@ -1,0 +1,151 @@
+"""One generation at work: its place, its connection, what has come of it, and its record."""
+
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from uuid import UUID
+
+import structlog
+
+from adapters.access.admission import Slot
+from adapters.access.client import Client, ClientGone
+from adapters.completions.generation import Generation
+from adapters.completions.transcript import Transcript
+from adapters.conversations.errors import LogUnavailable
+from adapters.conversations.exchange import Exchange, Outcome
+from adapters.conversations.writer import ExchangeWriter
+from adapters.engine.client import EngineClient, read_all
+from adapters.engine.connection import Connection
+from adapters.engine.errors import refusal
+from adapters.errors import GatewayError, ShuttingDown
+
+_log = structlog.get_logger(__name__)
+_LARGEST_REFUSAL_BYTES = 64 * 1024
+
+
+class Run:
+    """From the place that admission gave to the record in the log. Ends with `close`, whatever happened."""
+
+    def __init__(
+        self,
+        generation: Generation,
+        *,
+        model: str,
+        slot: Slot,
+        client: Client,
+        engine: EngineClient,
+        log: ExchangeWriter,
+        max_answer_bytes: int,
+    ) -> None:
+        self.generation = generation
+        self.model = model
+        self.transcript = Transcript(max_answer_bytes)
+        self._slot = slot
+        self._client = client
+        self._engine = engine
+        self._log = log
+        self._connection: Connection | None = None
+        self._began = time.monotonic()
+        self._started_at = datetime.now(UTC)
+        self._first_token_ms: float | None = None
+        self._recorded = False
+        client.watch(slot.stop)
+
+    @property
+    def conversation_id(self) -> UUID:
+        """The conversation that this exchange is part of; a first one gives its own id to it."""
+        return self.generation.conversation_id or self.generation.id
+
+    async def ask(self, body: bytes) -> Connection:
+        """Send the request to the engine and wait for its status.
+
+        Raises:
+            GatewayError: the engine refused, cannot be reached, broke off, or the run was stopped.
+        """
+        generation = self.generation
+        connection = await self._engine.post(generation.path, body, generation.id.hex, self._opened)
+        if connection.status != 200:
+            raise refusal(connection.status, await read_all(connection, _LARGEST_REFUSAL_BYTES))
+        return connection
+
+    def _opened(self, connection: Connection) -> None:
+        self._connection = connection
+        self._slot.on_stop(connection.stop)
+
+    def note_first_token(self) -> None:
+        """Remember when the answer began."""
+        self._first_token_ms = self._elapsed_ms()
+
+    async def finish(self) -> None:
+        """Record a whole answer, and return when it is durable.
+
+        Raises:
+            LogUnavailable: it could not be made durable in time.
+        """
+        length = self.transcript.finish_reason == "length"
+        self._recorded = True
+        await self._log.commit(self._exchange(Outcome.LENGTH if length else Outcome.COMPLETED))
+
+    async def fail(self, error: GatewayError) -> None:
+        """Record what came before the error, and return when it is durable or known not to become so."""
+        if self._recorded:
+            return
+        self._recorded = True
+        with suppress(GatewayError):  # the rest of an answer may be unreadable; what was read before stands
+            self.transcript.read()
+        durable = self._log.commit(self._exchange(_outcome(error), error))
+        if not isinstance(error, ClientGone):
+            with suppress(
+                LogUnavailable
+            ):  # the writer has logged it, and the client is told of an error anyway
+                await durable
+
+    def close(self) -> None:
+        """Give everything back. A run that nobody ended, since the server was made to hurry, is recorded as cancelled."""
+        self._client.unwatch(self._slot.stop)
+        self._slot.leave()
+        if self._connection is not None:
+            self._engine.release(self._connection)
+            self._connection = None
+        if not self._recorded:
+            self._recorded = True
+            with suppress(GatewayError):
+                self.transcript.read()
+            self._log.commit(self._exchange(Outcome.CANCELLED, ShuttingDown()))
+
+    def _elapsed_ms(self) -> float:
+        return (time.monotonic() - self._began) * 1000
+
+    def _exchange(self, outcome: Outcome, error: GatewayError | None = None) -> Exchange:
+        generation, transcript = self.generation, self.transcript
+        usage = transcript.usage
+        details = usage.prompt_tokens_details if usage else None
+        return Exchange(
+            id=generation.id,
+            conversation_id=self.conversation_id,
+            parent_id=generation.parent_id,
+            caller=generation.caller,
+            door=generation.door,
+            endpoint=generation.endpoint,
+            model=self.model,
+            fingerprint=transcript.fingerprint,
+            input=generation.input,
+            parameters=generation.parameters,
+            answer=transcript.answer(),
+            finish_reason=transcript.finish_reason,
+            outcome=outcome,
+            error=error.detail() if error else None,
+            prompt_tokens=usage.prompt_tokens if usage else None,
+            cached_tokens=details.cached_tokens if details else None,
+            completion_tokens=usage.completion_tokens if usage else None,
+            started_at=self._started_at,
+            first_token_ms=self._first_token_ms,
+            total_ms=self._elapsed_ms(),
+            metadata=generation.metadata,
+        )
+
+
+def _outcome(error: GatewayError) -> Outcome:
+    if isinstance(error, ClientGone):
+        return Outcome.CLIENT_GONE
+    return Outcome.CANCELLED if isinstance(error, ShuttingDown) else Outcome.FAILED
