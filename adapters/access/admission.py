@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from adapters.errors import GatewayError, Overloaded, ShuttingDown
 from adapters.settings import AccessSettings
+
+_LEAVING_SECONDS = 3.0
 
 
 class Slot:
@@ -78,15 +81,15 @@ class Admission:
         self._closed = True
 
     async def drain(self, seconds: float) -> None:
-        """Wait until all open ones have left, for so many seconds; then end the rest and wait for them to leave."""
+        """Give the open ones so many seconds to finish, then end the rest and wait for them to leave."""
         self.close()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._empty.wait()
-        except TimeoutError:
-            for slot in list(self._open):
-                slot.stop(ShuttingDown())
-            await self._empty.wait()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._empty.wait(), seconds)
+        for slot in list(self._open):
+            slot.stop(ShuttingDown())
+        # A generation whose client reads nothing cannot leave by itself: the server cancels it after this.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._empty.wait(), _LEAVING_SECONDS)
 
     def _left(self, slot: Slot) -> None:
         self._open.discard(slot)

@@ -39,7 +39,7 @@ class Client:
             return
         self._watchers.add(stop)
         if self._starter is None:
-            # Most plain answers are there before anyone could leave: their requests need no task of their own.
+            # Most plain answers are there before anyone could leave: they need no task of their own.
             self._starter = asyncio.get_running_loop().call_later(_UNWATCHED_SECONDS, self._start)
 
     def unwatch(self, stop: Callable[[GatewayError], None]) -> None:

@@ -1,6 +1,5 @@
 """The one path of every generation: admit, open, relay, record, release (docs/architecture.md)."""
 
-
 import msgspec
 
 from adapters.access.admission import Admission

@@ -1,0 +1,91 @@
+"""What every HTTP request passes first: it gets an id, and is refused early where it must not come further."""
+
+from uuid import UUID
+
+import uuid_utils
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from adapters.access.client import ClientGone
+from adapters.errors import Forbidden, GatewayError, TooLarge, UnsupportedMediaType
+from adapters.settings import ServerSettings
+
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+def request_id(scope: Scope) -> UUID:
+    """The id that the gate gave to this request."""
+    identity: UUID = scope["zephyr.request_id"]
+    return identity
+
+
+class Gate:
+    """The outermost application: ids, early refusals, and errors in the API's shape."""
+
+    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        identity = UUID(bytes=uuid_utils.uuid7().bytes)
+        scope["zephyr.request_id"] = identity
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", identity.hex.encode())]
+            await send(message)
+
+        try:
+            self._check(scope)
+            await self._app(scope, receive, send_with_id)
+        except ClientGone:
+            return
+        except GatewayError as error:
+            if started:
+                raise
+            await respond(send_with_id, error)
+
+    def _check(self, scope: Scope) -> None:
+        origin = host = None
+        for name, value in scope["headers"]:
+            if name == b"content-length" and not _within(value, self._settings.max_body_bytes):
+                raise TooLarge(f"The request body is larger than {self._settings.max_body_bytes} bytes.")
+            if name == b"content-encoding" and value.lower() != b"identity":
+                raise UnsupportedMediaType("Send the body uncompressed.", param="content-encoding")
+            if name == b"origin":
+                origin = value.decode("latin-1")
+            elif name == b"host":
+                host = value.decode("latin-1")
+        if origin is not None and scope["method"] not in _SAFE_METHODS:
+            check_origin(origin, f"{scope['scheme']}://{host}", self._settings.allowed_origins)
+
+
+def check_origin(origin: str, own: str, allowed: tuple[str, ...]) -> None:
+    """Refuse what a foreign page makes a browser send: a page can do so without asking for permission first.
+
+    Raises:
+        Forbidden: it is foreign.
+    """
+    if origin != own and origin not in allowed:
+        raise Forbidden("Pages of this origin may not call this server.", code="origin_not_allowed")
+
+
+async def respond(send: Send, error: GatewayError) -> None:
+    """Send an error as the whole answer."""
+    body = error.body()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        *error.headers(),
+    ]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _within(length: bytes, limit: int) -> bool:
+    return length.isdigit() and int(length) <= limit

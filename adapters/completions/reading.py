@@ -1,0 +1,48 @@
+"""Reading a request's JSON, and saying which field is wrong in terms a client understands."""
+
+import re
+from typing import TypeVar
+
+import msgspec
+
+from adapters.errors import InvalidRequest
+
+_Body = TypeVar("_Body")
+_UNKNOWN = re.compile(r"^Object contains unknown field `(?P<field>[^`]*)`")
+_MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]*)`")
+_AT = re.compile(r"^(?P<what>.*) - at `\$\.?(?P<path>.*)`$", re.DOTALL)
+
+
+def read(decoder: "msgspec.json.Decoder[_Body]", body: bytes) -> _Body:
+    """Decode a request body.
+
+    Raises:
+        InvalidRequest: it is not JSON, or not of the decoder's type; `param` names the field.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest("The request body is not valid JSON.", code="invalid_json") from error
+    except RecursionError as error:
+        raise InvalidRequest("The request body is nested too deeply.", code="invalid_json") from error
+
+
+def _invalid(complaint: str) -> InvalidRequest:
+    found = _AT.match(complaint)
+    what, path = (found["what"], found["path"]) if found else (complaint, "")
+    if unknown := _UNKNOWN.match(what):
+        field = _join(path, unknown["field"])
+        return InvalidRequest(
+            f"This server does not take the parameter '{field}'.", param=field, code="unknown_parameter"
+        )
+    if missing := _MISSING.match(what):
+        field = _join(path, missing["field"])
+        return InvalidRequest(f"The parameter '{field}' is missing.", param=field, code="missing_parameter")
+    where = f" for '{path}'" if path else ""
+    return InvalidRequest(f"Invalid value{where}: {what}.", param=path or None, code="invalid_value")
+
+
+def _join(path: str, field: str) -> str:
+    return f"{path}.{field}" if path else field
