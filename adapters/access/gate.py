@@ -6,10 +6,17 @@ import uuid_utils
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adapters.access.client import ClientGone
-from adapters.errors import Forbidden, GatewayError, TooLarge, UnsupportedMediaType
+from adapters.errors import Forbidden, GatewayError, InvalidRequest, TooLarge, UnsupportedMediaType
 from adapters.settings import ServerSettings
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+class HeadTooLarge(InvalidRequest):
+    """The request's address and headers are too large."""
+
+    status = 431
+    code = "headers_too_large"
 
 
 def request_id(scope: Scope) -> UUID:
@@ -52,7 +59,9 @@ class Gate:
 
     def _check(self, scope: Scope) -> None:
         origin = host = None
+        size = len(scope["raw_path"]) + len(scope["query_string"])
         for name, value in scope["headers"]:
+            size += len(name) + len(value)
             if name == b"content-length" and not _within(value, self._settings.max_body_bytes):
                 raise TooLarge(f"The request body is larger than {self._settings.max_body_bytes} bytes.")
             if name == b"content-encoding" and value.lower() != b"identity":
@@ -61,6 +70,8 @@ class Gate:
                 origin = value.decode("latin-1")
             elif name == b"host":
                 host = value.decode("latin-1")
+        if size > self._settings.max_header_bytes:
+            raise HeadTooLarge
         if origin is not None and scope["method"] not in _SAFE_METHODS:
             check_origin(origin, f"{scope['scheme']}://{host}", self._settings.allowed_origins)
 

@@ -1,5 +1,6 @@
 """One generation at work: its place, its connection, what has come of it, and its record."""
 
+import asyncio
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -109,9 +110,15 @@ class Run:
             self._connection = None
         if not self._recorded:
             self._recorded = True
-            with suppress(GatewayError):
-                self.transcript.read()
-            self._log.commit(self._exchange(Outcome.CANCELLED, ShuttingDown()))
+            with suppress(LogUnavailable):
+                self._commit_broken(ShuttingDown())
+
+    def _commit_broken(self, error: GatewayError) -> asyncio.Future[None]:
+        with suppress(GatewayError):  # the rest of an answer may be unreadable; what was read before stands
+            self.transcript.read()
+        durable = self._log.commit(self._exchange(_outcome(error), error))
+        durable.add_done_callback(_look_at)
+        return durable
 
     def _elapsed_ms(self) -> float:
         return (time.monotonic() - self._began) * 1000
@@ -143,6 +150,12 @@ class Run:
             total_ms=self._elapsed_ms(),
             metadata=generation.metadata,
         )
+
+
+def _look_at(durable: asyncio.Future[None]) -> None:
+    """Take note of a failure that nobody waits for; the writer has logged it."""
+    if not durable.cancelled():
+        durable.exception()
 
 
 def _outcome(error: GatewayError) -> Outcome:

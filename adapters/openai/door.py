@@ -18,7 +18,7 @@ from adapters.completions.reading import read
 from adapters.completions.relay import Completions
 from adapters.completions.requests import ChatRequest, CompletionRequest, check_bounds
 from adapters.errors import GatewayError, UnsupportedMediaType
-from adapters.settings import RequestSettings, ServerSettings
+from adapters.settings import Settings
 
 _R = TypeVar("_R", ChatRequest, CompletionRequest)
 _JSON = [(b"content-type", b"application/json")]
@@ -54,30 +54,23 @@ class GenerationDoor(Generic[_R]):
     """One endpoint of OpenAI's API that generates."""
 
     def __init__(
-        self,
-        path: str,
-        request_type: type[_R],
-        completions: Completions,
-        *,
-        server: ServerSettings,
-        bounds: RequestSettings,
+        self, path: str, request_type: type[_R], completions: Completions, settings: Settings
     ) -> None:
         self.path = path
-        self.request_type = request_type
+        self.request_type: type[_R] = request_type
         self._decoder: msgspec.json.Decoder[_R] = msgspec.json.Decoder(request_type)
         self._verbatim = msgspec.json.Decoder(_Verbatim)
         self._completions = completions
-        self._server = server
-        self._bounds = bounds
+        self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; errors before the first byte are raised."""
         if scope["method"] != "POST":
             raise MethodNotAllowed
         check_content_type(scope)
-        body = await read_body(receive, self._server)
+        body = await read_body(receive, self._settings.server)
         request = read(self._decoder, body)
-        check_bounds(request, self._bounds)
+        check_bounds(request, self._settings.request)
         generation = self._generation(scope, body, request)
         if request.stream:
             await self._stream(generation, Client(receive), send)

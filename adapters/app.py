@@ -1,0 +1,134 @@
+"""Everything wired together, in order. The only module that knows all the others."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from adapters import __version__
+from adapters.access.admission import Admission
+from adapters.access.gate import Gate
+from adapters.completions.relay import Completions
+from adapters.completions.requests import ChatRequest, CompletionRequest
+from adapters.conversations import routes as log_routes
+from adapters.conversations.repository import ExchangeRepository
+from adapters.conversations.writer import ExchangeWriter
+from adapters.database.session import create_engine
+from adapters.engine.client import EngineClient
+from adapters.engine.watch import EngineWatch
+from adapters.observability import health
+from adapters.observability.health import Part
+from adapters.openai import documentation
+from adapters.openai import routes as openai_routes
+from adapters.openai.door import GenerationDoor
+from adapters.refusals import install as install_refusals
+from adapters.settings import Settings
+
+
+class Gateway:
+    """One gateway process: an ASGI application and what must be ended in order when it stops."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.admission = Admission(settings.access)
+        self._engine = EngineClient(settings.engine)
+        self._watch = EngineWatch(self._engine, settings.engine)
+        self._log = ExchangeWriter(settings.log)
+        self._database = create_engine(settings.log)
+        self._completions = Completions(
+            engine=self._engine,
+            watch=self._watch,
+            admission=self.admission,
+            log=self._log,
+            max_answer_bytes=settings.engine.max_answer_bytes,
+        )
+        chat = GenerationDoor("/v1/chat/completions", ChatRequest, self._completions, settings)
+        completions = GenerationDoor("/v1/completions", CompletionRequest, self._completions, settings)
+        doors: dict[str, GenerationDoor[Any]] = {door.path: door for door in (chat, completions)}
+        self._api = self._framework(list(doors.values()))
+        cors = CORSMiddleware(
+            _Front(doors, self._api),
+            allow_origins=settings.server.allowed_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=["x-request-id", "retry-after"],
+        )
+        self.asgi: ASGIApp = Gate(cors, settings.server)
+
+    def _framework(self, doors: list[GenerationDoor[Any]]) -> FastAPI:
+        api = FastAPI(
+            title="Zephyr",
+            version=__version__,
+            description="zephyr-7b-beta on vLLM, behind OpenAI's API and the /zephyr endpoints, with a log.",
+            lifespan=self._lifespan,
+        )
+        api.include_router(openai_routes.routes(self._watch))
+        api.include_router(log_routes.routes(ExchangeRepository(self._database)))
+        api.include_router(health.routes({"engine": self._engine_part, "log": self._log_part}))
+        install_refusals(api)
+        described = api.openapi
+
+        def openapi() -> dict[str, Any]:
+            return documentation.document(described(), doors)
+
+        api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend its document
+        return api
+
+    @asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._database.dispose)
+            await self._log.start()
+            stack.push_async_callback(self._close_log)
+            self._watch.start()
+            stack.callback(self._engine.close)
+            stack.push_async_callback(self._watch.close)
+            yield
+
+    async def _close_log(self) -> None:
+        await self._log.drain(self._settings.log.log_commit_deadline)
+        await self._log.close()
+
+    async def end_streams(self) -> None:
+        """End what would otherwise go on for ever, in order, while everything it needs still works."""
+        await self.admission.drain(self._settings.server.drain_seconds)
+
+    def _engine_part(self) -> Part:
+        state = self._watch.state
+        return Part(
+            ready=state.ready and self._watch.alive,
+            problem=f"The engine {state.problem}." if state.problem else None,
+            seconds=round(time.monotonic() - state.since, 1),
+            detail={"models": [model.id for model in state.models]},
+        )
+
+    def _log_part(self) -> Part:
+        link = self._log.link
+        away = link.away_since
+        return Part(
+            ready=self._log.alive and link.up,
+            problem=None if link.up else f"The database is away ({link.last_error or 'silent'}).",
+            seconds=(datetime.now(UTC) - away).total_seconds() if away else 0.0,
+            detail={
+                "committed": self._log.committed,
+                "failed": self._log.failed,
+                "waiting": self._log.waiting,
+            },
+        )
+
+
+class _Front:
+    """Takes the endpoints that are on the path of every token out, in front of the framework."""
+
+    def __init__(self, doors: dict[str, GenerationDoor[Any]], rest: ASGIApp) -> None:
+        self._doors = doors
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        door = self._doors.get(scope["path"]) if scope["type"] == "http" else None
+        await (door or self._rest)(scope, receive, send)
