@@ -1,6 +1,6 @@
 """What can go wrong with the log."""
 
-from adapters.errors import GatewayError, NotFound
+from adapters.errors import GatewayError, InvalidRequest, NotFound
 
 
 class LogUnavailable(GatewayError):
@@ -15,3 +15,15 @@ class ExchangeNotFound(NotFound):
     """There is no such exchange or conversation."""
 
     code = "not_found"
+
+
+class ExchangeRefused(GatewayError):
+    """The conversation log could not take this exchange."""
+
+    code = "log_refused"
+
+
+class ConversationTooLong(InvalidRequest):
+    """This conversation is longer than can be continued."""
+
+    code = "conversation_too_long"

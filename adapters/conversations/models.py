@@ -1,0 +1,50 @@
+"""The table of exchanges."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Double, Index, Integer, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.orm import Mapped, mapped_column
+
+from adapters.conversations.exchange import Outcome
+from adapters.database.base import Base, JsonText
+
+_OUTCOMES = ", ".join(f"'{outcome}'" for outcome in Outcome)
+
+
+class ExchangeRow(Base):
+    """One exchange, field for field; columns of fixed width come first, so that a row has no gaps.
+
+    `parent_id` is no foreign key: what is said is kept even where its parent is not (yet).
+    """
+
+    __tablename__ = "exchanges"
+    __table_args__ = (
+        CheckConstraint(f"outcome IN ({_OUTCOMES})", name="outcome"),
+        Index(None, "caller", "id"),
+        Index(None, "conversation_id", "id"),
+        Index(None, "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    conversation_id: Mapped[UUID] = mapped_column(Uuid)
+    parent_id: Mapped[UUID | None] = mapped_column(Uuid)
+    started_at: Mapped[datetime] = mapped_column(TIMESTAMP(timezone=True))
+    total_ms: Mapped[float] = mapped_column(Double)
+    first_token_ms: Mapped[float | None] = mapped_column(Double)
+    prompt_tokens: Mapped[int | None] = mapped_column(Integer)
+    cached_tokens: Mapped[int | None] = mapped_column(Integer)
+    completion_tokens: Mapped[int | None] = mapped_column(Integer)
+    caller: Mapped[str] = mapped_column(Text)
+    door: Mapped[str] = mapped_column(Text)
+    endpoint: Mapped[str] = mapped_column(Text)
+    model: Mapped[str] = mapped_column(Text)
+    fingerprint: Mapped[str | None] = mapped_column(Text)
+    outcome: Mapped[str] = mapped_column(Text)
+    finish_reason: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[bytes | None] = mapped_column(JsonText)
+    metadata_: Mapped[bytes] = mapped_column("metadata", JsonText)
+    parameters: Mapped[bytes] = mapped_column(JsonText)
+    input: Mapped[bytes] = mapped_column(JsonText)
+    answer: Mapped[bytes | None] = mapped_column(JsonText)

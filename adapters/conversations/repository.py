@@ -1,0 +1,217 @@
+"""Every query on exchanges. Each one is about a single caller's: nobody reads another's log."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import reduce
+from operator import add, attrgetter
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    FromClause,
+    RowMapping,
+    Select,
+    Text,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+)
+from sqlalchemy.dialects.postgresql import asyncpg, insert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from adapters.conversations.errors import (
+    ConversationTooLong,
+    ExchangeNotFound,
+    ExchangeRefused,
+    LogUnavailable,
+)
+from adapters.conversations.exchange import Exchange, Outcome
+from adapters.conversations.models import ExchangeRow
+from adapters.database.base import JsonText
+from adapters.database.session import AWAY, blames_data
+
+_log = structlog.get_logger(__name__)
+_exchanges = ExchangeRow.__table__
+_columns = [column.name for column in _exchanges.columns]
+_values = attrgetter(*_columns)
+_texts = [column.name for column in _exchanges.columns if isinstance(column.type, JsonText)]
+_ANSWERED = (Outcome.COMPLETED, Outcome.LENGTH)
+_LONGEST_CONVERSATION = 1000  # exchanges that are followed back from the newest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """Exchanges, newest first, and whether there are older ones."""
+
+    exchanges: Sequence[Exchange]
+    has_more: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conversation:
+    """What has been said so far along one branch of a conversation: answered exchanges, oldest first."""
+
+    id: UUID
+    exchanges: Sequence[Exchange]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Filters:
+    """Which exchanges to list."""
+
+    conversation_id: UUID | None = None
+    model: str | None = None
+    outcome: Outcome | None = None
+
+
+class ExchangeRepository:
+    """Reads the log. Every method raises LogUnavailable where the database is away."""
+
+    def __init__(self, engine: AsyncEngine, page_bytes: int) -> None:
+        self._engine = engine.execution_options(
+            isolation_level="AUTOCOMMIT"
+        )  # single statements, no transactions
+        self._page_bytes = page_bytes
+
+    async def get(self, caller: str, exchange_id: UUID) -> Exchange:
+        """One exchange.
+
+        Raises:
+            ExchangeNotFound: this caller has no such exchange.
+        """
+        query = select(_exchanges).where(_exchanges.c.caller == caller, _exchanges.c.id == exchange_id)
+        async with self._reading() as connection:
+            found = (await connection.execute(query)).mappings().one_or_none()
+        if found is None:
+            raise ExchangeNotFound
+        return _exchange(found)
+
+    async def page(self, caller: str, *, filters: Filters, limit: int, after: UUID | None = None) -> Page:
+        """Up to `limit` exchanges, newest first, that are older than `after`; fewer where their texts are long.
+
+        Raises:
+            ExchangeNotFound: this caller has no exchange `after`.
+        """
+        if after is not None:
+            await self.get(caller, after)
+        conditions = [_exchanges.c.caller == caller]
+        if after is not None:
+            conditions.append(_exchanges.c.id < after)
+        for name in ("conversation_id", "model", "outcome"):
+            if (value := getattr(filters, name)) is not None:
+                conditions.append(_exchanges.c[name] == value)
+        async with self._reading() as connection:
+            found = (await connection.execute(self._page_query(conditions, limit))).mappings().all()
+        return Page(
+            exchanges=[_exchange(mapping) for mapping in found],
+            has_more=bool(found) and found[0]["found"] > len(found),
+        )
+
+    async def conversation(self, caller: str, of: UUID) -> Conversation:
+        """What a new exchange continues: `of` is a conversation, or the exchange up to which to go.
+
+        The branch is that of the newest answered exchange.
+
+        Raises:
+            ExchangeNotFound: this caller has no such conversation or exchange.
+            ConversationTooLong: it has more exchanges, or longer texts, than can be continued.
+        """
+        branch = self._branch(caller, of)
+        query = (
+            select(_exchanges, branch.c.bytes)
+            .join(branch, branch.c.id == _exchanges.c.id)
+            .order_by(branch.c.depth.desc())
+        )
+        async with self._reading() as connection:
+            found = (await connection.execute(query)).mappings().all()
+        if not found:
+            raise ExchangeNotFound
+        if len(found) > _LONGEST_CONVERSATION or found[0]["bytes"] > self._page_bytes:
+            raise ConversationTooLong
+        answered = [_exchange(mapping) for mapping in found if mapping["outcome"] in _ANSWERED]
+        return Conversation(id=found[0]["conversation_id"], exchanges=answered)
+
+    def _page_query(self, conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[Any]:
+        newest = _exchanges.c.id.desc()
+        rows = select(_exchanges).where(*conditions).order_by(newest).limit(limit + 1).subquery()
+        newest = rows.c.id.desc()
+        counted = select(
+            rows,
+            func.sum(_bytes(rows)).over(order_by=newest).label("bytes"),
+            func.row_number().over(order_by=newest).label("place"),
+            func.count().over().label("found"),
+        ).subquery()
+        fits = or_(counted.c.bytes <= self._page_bytes, counted.c.place == 1)
+        return select(counted).where(counted.c.place <= limit, fits).order_by(counted.c.place)
+
+    def _branch(self, caller: str, of: UUID) -> CTE:
+        """From the exchange to continue back to the first, as (id, parent_id, depth, bytes so far)."""
+        mine = _exchanges.c.caller == caller
+        last = (
+            select(
+                _exchanges.c.id,
+                _exchanges.c.parent_id,
+                literal(1).label("depth"),
+                _bytes(_exchanges).label("bytes"),
+            )
+            .where(mine, or_(_exchanges.c.conversation_id == of, _exchanges.c.id == of))
+            .order_by(_exchanges.c.outcome.in_(_ANSWERED).desc(), _exchanges.c.id.desc())
+            .limit(1)
+            .cte("branch", recursive=True)
+        )
+        parents = (
+            select(
+                _exchanges.c.id, _exchanges.c.parent_id, last.c.depth + 1, last.c.bytes + _bytes(_exchanges)
+            )
+            .join(last, last.c.parent_id == _exchanges.c.id)
+            .where(mine, last.c.depth <= _LONGEST_CONVERSATION, last.c.bytes <= self._page_bytes)
+        )
+        return last.union_all(parents)
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with self._engine.connect() as connection:
+                yield connection
+        except (DBAPIError, NoConnectionFree, *AWAY) as error:
+            if blames_data(error):
+                raise
+            _log.warning("the log cannot be read", event_key="log_unreadable", error=type(error).__name__)
+            raise LogUnavailable("The conversation log cannot be read now; try again shortly.") from None
+
+
+def insert_statement() -> str:
+    """The SQL, in asyncpg's own form, that inserts a `row` unless it is there already."""
+    statement = insert(ExchangeRow).on_conflict_do_nothing(index_elements=["id"])
+    return str(statement.compile(dialect=asyncpg.dialect()))  # type: ignore[no-untyped-call]
+
+
+def row(exchange: Exchange) -> list[object]:
+    """The values of an exchange in the order of `insert_statement`.
+
+    Raises:
+        ExchangeRefused: a text is not UTF-8.
+    """
+    try:
+        return [value.decode() if type(value) is bytes else value for value in _values(exchange)]
+    except UnicodeDecodeError:
+        raise ExchangeRefused from None
+
+
+def _exchange(mapping: RowMapping) -> Exchange:
+    values: dict[str, Any] = {name: mapping[name] for name in _columns}
+    return Exchange(**values | {"outcome": Outcome(mapping["outcome"])})
+
+
+def _bytes(table: FromClause) -> ColumnElement[int]:
+    """The length of an exchange's texts; PostgreSQL knows it without reading them."""
+    lengths = [func.coalesce(func.octet_length(cast(table.c[name], Text)), 0) for name in _texts]
+    return reduce(add, lengths)
