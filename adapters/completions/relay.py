@@ -1,5 +1,7 @@
 """The one path of every generation: admit, open, relay, record, release (docs/architecture.md)."""
 
+from copy import copy
+
 import msgspec
 
 from adapters.access.admission import Admission
@@ -8,9 +10,8 @@ from adapters.completions import events
 from adapters.completions.events import EventReader
 from adapters.completions.generation import Completion, Generation
 from adapters.completions.markers import Markers
-from adapters.completions.run import Run
+from adapters.completions.run import ExchangeLog, Run
 from adapters.completions.stream import CompletionStream
-from adapters.conversations.writer import ExchangeWriter
 from adapters.engine.client import EngineClient, read_all
 from adapters.engine.errors import EngineBroke, refusal_in_stream
 from adapters.engine.watch import EngineWatch
@@ -28,7 +29,7 @@ class Completions:
         engine: EngineClient,
         watch: EngineWatch,
         admission: Admission,
-        log: ExchangeWriter,
+        log: ExchangeLog,
         max_answer_bytes: int,
     ) -> None:
         self._engine = engine
@@ -38,6 +39,12 @@ class Completions:
         self._max_answer_bytes = max_answer_bytes
         self._markers = Markers(None)
         self._markers_of: tuple[str, ...] | None = None
+
+    def recording_to(self, log: ExchangeLog) -> "Completions":
+        """The same path with another log, for an answer that is made of several generations."""
+        path = copy(self)
+        path._log = log
+        return path
 
     async def complete(self, generation: Generation, client: Client) -> Completion:
         """Make a whole answer. It is in the log when this returns.

@@ -4,6 +4,7 @@ import asyncio
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Protocol
 from uuid import UUID
 
 import structlog
@@ -14,7 +15,6 @@ from adapters.completions.generation import Generation
 from adapters.completions.transcript import Transcript
 from adapters.conversations.errors import LogUnavailable
 from adapters.conversations.exchange import Exchange, Outcome
-from adapters.conversations.writer import ExchangeWriter
 from adapters.engine.client import EngineClient, read_all
 from adapters.engine.connection import Connection
 from adapters.engine.errors import refusal
@@ -22,6 +22,16 @@ from adapters.errors import GatewayError, ShuttingDown
 
 _log = structlog.get_logger(__name__)
 _LARGEST_REFUSAL_BYTES = 64 * 1024
+
+
+class ExchangeLog(Protocol):
+    """Where a run is recorded: the log's writer, or whoever makes one exchange of several runs."""
+
+    def require_ready(self) -> None:
+        """Raise where nothing could be recorded now."""
+
+    def commit(self, exchange: Exchange) -> asyncio.Future[None]:
+        """Record; the future's result comes when it is durable."""
 
 
 class Run:
@@ -35,7 +45,7 @@ class Run:
         slot: Slot,
         client: Client,
         engine: EngineClient,
-        log: ExchangeWriter,
+        log: ExchangeLog,
         max_answer_bytes: int,
     ) -> None:
         self.generation = generation
@@ -94,7 +104,7 @@ class Run:
         self._recorded = True
         with suppress(GatewayError):  # the rest of an answer may be unreadable; what was read before stands
             self.transcript.read()
-        durable = self._log.commit(self._exchange(_outcome(error), error))
+        durable = self._log.commit(self._exchange(outcome_of(error), error))
         if not isinstance(error, ClientGone):
             with suppress(
                 LogUnavailable
@@ -116,7 +126,7 @@ class Run:
     def _commit_broken(self, error: GatewayError) -> asyncio.Future[None]:
         with suppress(GatewayError):  # the rest of an answer may be unreadable; what was read before stands
             self.transcript.read()
-        durable = self._log.commit(self._exchange(_outcome(error), error))
+        durable = self._log.commit(self._exchange(outcome_of(error), error))
         durable.add_done_callback(_look_at)
         return durable
 
@@ -158,7 +168,8 @@ def _look_at(durable: asyncio.Future[None]) -> None:
         durable.exception()
 
 
-def _outcome(error: GatewayError) -> Outcome:
+def outcome_of(error: GatewayError) -> Outcome:
+    """How an exchange that this error ended is recorded."""
     if isinstance(error, ClientGone):
         return Outcome.CLIENT_GONE
     return Outcome.CANCELLED if isinstance(error, ShuttingDown) else Outcome.FAILED

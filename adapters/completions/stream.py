@@ -39,6 +39,10 @@ class CompletionStream:
         self._reader = reader
         self._first = first
         self._usage = usage
+        self.error: GatewayError | None = None
+        """What the stream broke with, once it has ended."""
+        self.error: GatewayError | None = None
+        """What broke the stream, if something did."""
         if not first:
             raise EngineBroke
         if events.needs_a_look(first):
@@ -80,6 +84,7 @@ class CompletionStream:
                 piece = await self._reader.next()
             raise EngineBroke
         except GatewayError as error:
+            self.error = error
             await self.run.fail(error)
             if not isinstance(error, ClientGone):
                 yield error.event()
