@@ -13,7 +13,7 @@ from adapters.access.admission import Slot
 from adapters.access.client import Client, ClientGone
 from adapters.completions.generation import Generation
 from adapters.completions.transcript import Transcript
-from adapters.conversations.errors import LogUnavailable
+from adapters.conversations.errors import ExchangeRefused, LogUnavailable
 from adapters.conversations.exchange import Exchange, Outcome
 from adapters.engine.client import EngineClient, read_all
 from adapters.engine.connection import Connection
@@ -102,13 +102,10 @@ class Run:
         if self._recorded:
             return
         self._recorded = True
-        with suppress(GatewayError):  # the rest of an answer may be unreadable; what was read before stands
-            self.transcript.read()
-        durable = self._log.commit(self._exchange(outcome_of(error), error))
-        if not isinstance(error, ClientGone):
-            with suppress(
-                LogUnavailable
-            ):  # the writer has logged it, and the client is told of an error anyway
+        # Where the record fails too, the writer has logged it, and the client is told of an error anyway.
+        with suppress(LogUnavailable, ExchangeRefused):
+            durable = self._commit_broken(error)
+            if not isinstance(error, ClientGone):
                 await durable
 
     def close(self) -> None:
@@ -120,7 +117,7 @@ class Run:
             self._connection = None
         if not self._recorded:
             self._recorded = True
-            with suppress(LogUnavailable):
+            with suppress(LogUnavailable, ExchangeRefused):
                 self._commit_broken(ShuttingDown())
 
     def _commit_broken(self, error: GatewayError) -> asyncio.Future[None]:

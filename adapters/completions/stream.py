@@ -40,8 +40,6 @@ class CompletionStream:
         self._first = first
         self._usage = usage
         self.error: GatewayError | None = None
-        """What the stream broke with, once it has ended."""
-        self.error: GatewayError | None = None
         """What broke the stream, if something did."""
         if not first:
             raise EngineBroke
