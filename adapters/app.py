@@ -68,7 +68,9 @@ class Gateway:
             lifespan=self._lifespan,
         )
         api.include_router(openai_routes.routes(self._watch))
-        api.include_router(log_routes.routes(ExchangeRepository(self._database)))
+        api.include_router(
+            log_routes.routes(ExchangeRepository(self._database, self._settings.log.log_page_bytes))
+        )
         api.include_router(health.routes({"engine": self._engine_part, "log": self._log_part}))
         install_refusals(api)
         described = api.openapi

@@ -17,10 +17,12 @@ class ExchangeNotFound(NotFound):
     code = "not_found"
 
 
-class ExchangeRefused(GatewayError):
-    """The conversation log could not take this exchange."""
+class ExchangeRefused(LogUnavailable):
+    """The conversation log could not take this exchange, and would not at another try."""
 
+    status = 500
     code = "log_refused"
+    retry_after = None
 
 
 class ConversationTooLong(InvalidRequest):

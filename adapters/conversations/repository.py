@@ -87,12 +87,10 @@ class ExchangeRepository:
         Raises:
             ExchangeNotFound: this caller has no such exchange.
         """
-        query = select(_exchanges).where(_exchanges.c.caller == caller, _exchanges.c.id == exchange_id)
-        async with self._reading() as connection:
-            found = (await connection.execute(query)).mappings().one_or_none()
+        found = await self._find(caller, exchange_id)
         if found is None:
-            raise ExchangeNotFound
-        return _exchange(found)
+            raise ExchangeNotFound(param="id")
+        return found
 
     async def page(self, caller: str, *, filters: Filters, limit: int, after: UUID | None = None) -> Page:
         """Up to `limit` exchanges, newest first, that are older than `after`; fewer where their texts are long.
@@ -100,8 +98,8 @@ class ExchangeRepository:
         Raises:
             ExchangeNotFound: this caller has no exchange `after`.
         """
-        if after is not None:
-            await self.get(caller, after)
+        if after is not None and await self._find(caller, after) is None:
+            raise ExchangeNotFound(param="after")
         conditions = [_exchanges.c.caller == caller]
         if after is not None:
             conditions.append(_exchanges.c.id < after)
@@ -133,11 +131,17 @@ class ExchangeRepository:
         async with self._reading() as connection:
             found = (await connection.execute(query)).mappings().all()
         if not found:
-            raise ExchangeNotFound
+            raise ExchangeNotFound(param="conversation")
         if len(found) > _LONGEST_CONVERSATION or found[0]["bytes"] > self._page_bytes:
             raise ConversationTooLong
         answered = [_exchange(mapping) for mapping in found if mapping["outcome"] in _ANSWERED]
         return Conversation(id=found[0]["conversation_id"], exchanges=answered)
+
+    async def _find(self, caller: str, exchange_id: UUID) -> Exchange | None:
+        query = select(_exchanges).where(_exchanges.c.caller == caller, _exchanges.c.id == exchange_id)
+        async with self._reading() as connection:
+            found = (await connection.execute(query)).mappings().one_or_none()
+        return None if found is None else _exchange(found)
 
     def _page_query(self, conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[Any]:
         newest = _exchanges.c.id.desc()

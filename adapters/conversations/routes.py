@@ -1,0 +1,41 @@
+"""`/log/exchanges`: the log, read back by the one who was part of it."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+
+from adapters.access.callers import LOCAL
+from adapters.conversations.repository import ExchangeRepository
+from adapters.conversations.schemas import (
+    ExchangeId,
+    ExchangePage,
+    ExchangeView,
+    PageQuery,
+    exchange_json,
+    page_json,
+)
+
+_ERROR = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    "4XX": {
+        "description": "There is no such exchange, or `param` names what is not valid.",
+        "content": _ERROR,
+    },
+    503: {"description": "The log cannot be read now.", "content": _ERROR},
+}
+
+
+def routes(repository: ExchangeRepository) -> APIRouter:
+    """The routes over this repository."""
+    router = APIRouter(prefix="/log/exchanges", tags=["Log"], responses=_REFUSALS)
+
+    @router.get("", summary="The log, newest first", response_model=ExchangePage)
+    async def list_exchanges(query: Annotated[PageQuery, Query()]) -> Response:
+        page = await repository.page(LOCAL, filters=query.filters(), limit=query.limit, after=query.after)
+        return Response(page_json(page), media_type="application/json")
+
+    @router.get("/{id}", summary="One exchange", response_model=ExchangeView)
+    async def get_exchange(id: ExchangeId) -> Response:
+        return Response(exchange_json(await repository.get(LOCAL, id)), media_type="application/json")
+
+    return router

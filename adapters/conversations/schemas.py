@@ -1,0 +1,108 @@
+"""The log as clients read it. What was said is passed on as it was written: it is never parsed on the way out."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+
+from adapters.conversations.exchange import Exchange, Outcome
+from adapters.conversations.repository import Filters, Page
+
+_PREFIXES = ("chatcmpl-", "cmpl-")  # an exchange's id as OpenAI's API shows it
+
+
+def _without_prefix(value: object) -> object:
+    if isinstance(value, str):
+        for prefix in _PREFIXES:
+            value = value.removeprefix(prefix)
+    return value
+
+
+ExchangeId = Annotated[
+    UUID,
+    BeforeValidator(_without_prefix),
+    Field(description="An exchange's id; `chatcmpl-…` is taken as well."),
+]
+
+
+class PageQuery(BaseModel):
+    """Which exchanges to list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(20, ge=1, le=100, description="Most exchanges on the page; long ones make it shorter.")
+    after: ExchangeId | None = Field(None, description="List what is older than this exchange.")
+    conversation: UUID | None = Field(None, description="Only this conversation.")
+    model: str | None = Field(None, max_length=512, pattern=r"^[^\x00]*$", description="Only this model.")
+    outcome: Outcome | None = Field(None, description="Only exchanges that ended so.")
+
+    def filters(self) -> Filters:
+        """The same as the repository takes it."""
+        return Filters(conversation_id=self.conversation, model=self.model, outcome=self.outcome)
+
+
+class ExchangeView(BaseModel):
+    """One request and what came of it. Texts are the JSON that was sent and received, unchanged."""
+
+    object: Literal["exchange"] = "exchange"
+    id: UUID
+    conversation_id: UUID
+    parent_id: UUID | None = Field(description="The exchange that this one continues.")
+    door: str = Field(description="`openai` or `zephyr`.")
+    endpoint: str
+    model: str
+    fingerprint: str | None = Field(description="The engine's `system_fingerprint`.")
+    input: JsonValue = Field(description="The messages, or the prompt; only what is new to the conversation.")
+    parameters: JsonValue = Field(description="What else the request asked for.")
+    answer: JsonValue = Field(description="A message for each choice, as far as it came.")
+    finish_reason: str | None
+    outcome: Outcome
+    error: JsonValue
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    completion_tokens: int | None
+    started_at: datetime
+    first_token_ms: float | None
+    total_ms: float
+    metadata: JsonValue
+
+
+class ExchangePage(BaseModel):
+    """A page of the log, newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[ExchangeView]
+    first_id: UUID | None
+    last_id: UUID | None = Field(description="Pass it as `after` to read on.")
+    has_more: bool
+
+
+_FIELDS = [name for name in ExchangeView.model_fields if name != "object"]
+
+
+def exchange_json(exchange: Exchange) -> bytes:
+    """An `ExchangeView` as JSON."""
+    return msgspec.json.encode(_view(exchange))
+
+
+def page_json(page: Page) -> bytes:
+    """An `ExchangePage` as JSON."""
+    exchanges = page.exchanges
+    return msgspec.json.encode(
+        {
+            "object": "list",
+            "data": [_view(exchange) for exchange in exchanges],
+            "first_id": exchanges[0].id if exchanges else None,
+            "last_id": exchanges[-1].id if exchanges else None,
+            "has_more": page.has_more,
+        }
+    )
+
+
+def _view(exchange: Exchange) -> dict[str, object]:
+    values = {name: getattr(exchange, name) for name in _FIELDS}
+    # Raw puts the text in as it is: duplicate keys, `\u0000` and lone surrogates included.
+    texts = {name: msgspec.Raw(value) for name, value in values.items() if isinstance(value, bytes)}
+    return {"object": "exchange", **values, **texts}
