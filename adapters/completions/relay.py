@@ -62,7 +62,6 @@ class Completions:
             run.transcript.add_chunk(chunk)
             if run.transcript.broken:
                 raise EngineBroke
-            run.note_first_token()
             await run.finish()
         except GatewayError as error:
             await run.fail(error)

@@ -60,7 +60,7 @@ class Exchange:
     started_at: datetime
     """When the request was accepted, with time zone."""
     first_token_ms: float | None = None
-    """Milliseconds from acceptance to the first piece of the answer."""
+    """Milliseconds from acceptance to the first piece of a streamed answer."""
     total_ms: float
     """Milliseconds from acceptance to the end."""
     metadata: bytes = field(default=b"{}")

@@ -4,6 +4,7 @@ Written by hand because it is on the path of every token: see docs/decisions/000
 """
 
 import asyncio
+from typing import cast
 
 from httptools import HttpParserError, HttpResponseParser
 
@@ -108,8 +109,7 @@ class Connection(asyncio.Protocol):
     # --- what the event loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are not subclasses of asyncio's
 
     def data_received(self, data: bytes) -> None:
         self._started = True

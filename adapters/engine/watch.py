@@ -145,7 +145,7 @@ class EngineWatch:
 
 
 def markers_of(tokenizer: dict[str, Any]) -> tuple[str, ...]:
-    """The texts with a meaning of their own, from vLLM's `/tokenizer_info`: special tokens, template markers."""
+    """The texts with a meaning of their own in vLLM's `/tokenizer_info`: special tokens, template markers."""
     found: set[str] = set()
     for key, value in tokenizer.items():
         if key.endswith("_token") or key in _SPECIAL_TOKEN_LISTS:
