@@ -8,7 +8,7 @@ class LogUnavailable(GatewayError):
 
     status = 503
     code = "log_unavailable"
-    retry_after = 5
+    retry_after: int | None = 5
 
 
 class ExchangeNotFound(NotFound):

@@ -13,16 +13,16 @@ from adapters.conversations.repository import Filters, Page
 _PREFIXES = ("chatcmpl-", "cmpl-")  # an exchange's id as OpenAI's API shows it
 
 
-def _without_prefix(value: object) -> object:
-    if isinstance(value, str):
-        for prefix in _PREFIXES:
-            value = value.removeprefix(prefix)
-    return value
+def without_prefix(text: str) -> str:
+    """An exchange's id without what OpenAI's API puts before it."""
+    for prefix in _PREFIXES:
+        text = text.removeprefix(prefix)
+    return text
 
 
 ExchangeId = Annotated[
     UUID,
-    BeforeValidator(_without_prefix),
+    BeforeValidator(lambda value: without_prefix(value) if isinstance(value, str) else value),
     Field(description="An exchange's id; `chatcmpl-…` is taken as well."),
 ]
 

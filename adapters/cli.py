@@ -1,0 +1,168 @@
+"""The gateway's commands. What is heavy is imported by the command that needs it, so that `--help` is quick."""
+# ruff: noqa: PLC0415
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import typer
+
+if TYPE_CHECKING:
+    from adapters.conversations.exchange import Exchange
+    from adapters.conversations.repository import ExchangeRepository
+    from adapters.settings import LogSettings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The gateway.")
+log = typer.Typer(no_args_is_help=True, help="Read the conversation log.")
+app.add_typer(log, name="log")
+
+_PAGE = 100
+AsJson = Annotated[bool, typer.Option("--json", help="One exchange a line, as JSON.")]
+
+
+@app.command()
+def gateway() -> None:
+    """Run the gateway alone. It needs DATABASE_URL, and ENGINE_URL to answer anything."""
+    from adapters import server
+
+    server.run()
+
+
+@app.command()
+def migrate(
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the database.")] = 60.0,
+) -> None:
+    """Bring the database to the schema that this version expects."""
+    from adapters.database import migrate
+
+    with _plain_errors():
+        asyncio.run(migrate.migrate(_log_settings(), patience=wait))
+        typer.echo("The database is up to date.")
+
+
+@log.command(name="list")
+def list_exchanges(
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Most exchanges to list.")] = 20,
+    conversation: Annotated[UUID | None, typer.Option(help="Only this conversation.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List exchanges, newest first."""
+    from rich.console import Console
+
+    from adapters.conversations import terminal
+
+    with _plain_errors():
+        exchanges = asyncio.run(_newest(limit, conversation))
+        if as_json:
+            _print_lines(exchanges)
+        else:
+            terminal.print_list(Console(), exchanges)
+
+
+@log.command(name="show")
+def show_exchange(
+    exchange: Annotated[str, typer.Argument(metavar="ID", help="Its id; `chatcmpl-…` is taken as well.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show one exchange."""
+    from rich.console import Console
+
+    from adapters.conversations import terminal
+
+    with _plain_errors():
+        found = asyncio.run(_one(exchange))
+        if as_json:
+            _print_lines([found])
+        else:
+            terminal.print_exchange(Console(), found)
+
+
+async def _newest(limit: int, conversation: UUID | None) -> "list[Exchange]":
+    from adapters.access.callers import LOCAL
+    from adapters.conversations.repository import Filters
+
+    filters = Filters(conversation_id=conversation)
+    found: list[Exchange] = []
+    async with _repository() as repository:
+        while len(found) < limit:
+            after = found[-1].id if found else None
+            page = await repository.page(
+                LOCAL, filters=filters, limit=min(_PAGE, limit - len(found)), after=after
+            )
+            found += page.exchanges
+            if not page.has_more:
+                break
+    return found
+
+
+async def _one(text: str) -> "Exchange":
+    from adapters.access.callers import LOCAL
+    from adapters.conversations.schemas import without_prefix
+
+    try:
+        exchange_id = UUID(without_prefix(text))
+    except ValueError:
+        raise typer.BadParameter("this is not the id of an exchange") from None
+    async with _repository() as repository:
+        return await repository.get(LOCAL, exchange_id)
+
+
+@asynccontextmanager
+async def _repository() -> "AsyncIterator[ExchangeRepository]":
+    from adapters.conversations.repository import ExchangeRepository
+    from adapters.database.session import create_engine
+
+    settings = _log_settings()
+    engine = create_engine(settings)
+    try:
+        yield ExchangeRepository(engine, settings.log_page_bytes)
+    finally:
+        await engine.dispose()
+
+
+def _log_settings() -> "LogSettings":
+    """The settings of the log; where DATABASE_URL is not set, of the stack that runs on this machine."""
+    from pydantic import SecretStr
+
+    from adapters.settings import Settings
+
+    settings = Settings.read().log
+    running = _home() / "run" / "database-url"
+    if "database_url" in settings.model_fields_set or not running.is_file():
+        return settings
+    return settings.model_copy(update={"database_url": SecretStr(running.read_text().strip())})
+
+
+def _home() -> Path:
+    """The folder in which `zephyr up` keeps its state."""
+    default = "/var/lib/zephyr" if os.geteuid() == 0 else "~/.local/share/zephyr"
+    return Path(os.environ.get("ZEPHYR_HOME") or default).expanduser()
+
+
+def _print_lines(exchanges: "list[Exchange]") -> None:
+    from adapters.conversations.schemas import exchange_json
+
+    for exchange in exchanges:
+        sys.stdout.buffer.write(exchange_json(exchange) + b"\n")
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """End with a sentence on standard error where something foreseen goes wrong."""
+    from adapters.database.migrate import CannotMigrate
+    from adapters.errors import GatewayError
+    from adapters.observability import logs
+    from adapters.settings import BadSettings
+
+    logs.configure(logging.WARNING)
+    try:
+        yield
+    except (BadSettings, CannotMigrate, GatewayError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2 if isinstance(error, BadSettings) else 1) from None

@@ -1,0 +1,70 @@
+"""Exchanges as a person reads them on a terminal. What was said cannot steer the terminal."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from adapters.conversations.exchange import Exchange, Outcome
+
+_STYLES = {Outcome.COMPLETED: "green", Outcome.LENGTH: "yellow"}
+_PREVIEW_LENGTH = 200
+_TEXTS = ("input", "answer", "error", "parameters", "metadata")
+
+
+def print_list(console: Console, exchanges: Iterable[Exchange]) -> None:
+    """A line for each exchange."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("id", "started", "outcome"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("said", no_wrap=True, ratio=1)  # whatever room is left
+    for exchange in exchanges:
+        table.add_row(
+            str(exchange.id),
+            f"{exchange.started_at.astimezone():%m-%d %H:%M}",
+            Text(exchange.outcome, style=_STYLES.get(exchange.outcome, "red")),
+            harmless(_last_said(exchange.input)[:_PREVIEW_LENGTH]),
+        )
+    console.print(table)
+
+
+def print_exchange(console: Console, exchange: Exchange) -> None:
+    """Everything that is known of one exchange."""
+    facts = Table.grid(padding=(0, 2))
+    for name in Exchange.__dataclass_fields__:
+        value = getattr(exchange, name)
+        if name not in _TEXTS and value is not None:
+            facts.add_row(Text(name, style="bold"), harmless(str(value)))
+    parts: list[RenderableType] = [facts]
+    for name in _TEXTS:
+        text = getattr(exchange, name)
+        if text not in (None, b"{}"):
+            parts.append(Panel(harmless(_indented(text)), title=name, title_align="left"))
+    console.print(Group(*parts))
+
+
+def harmless(text: str) -> Text:
+    """The text with whatever a terminal might obey, or cannot print, replaced."""
+    return Text(
+        "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+    )
+
+
+def _indented(text: bytes) -> str:
+    return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+
+
+def _last_said(text: bytes) -> str:
+    """The last thing that the client wrote, in one line, if it is in one of the usual places."""
+    said: Any = json.loads(text)
+    if isinstance(said, list) and said:
+        said = said[-1]
+    if isinstance(said, dict):
+        said = said.get("content")
+    if isinstance(said, list):
+        said = " ".join(str(part.get("text", "")) for part in said if isinstance(part, dict))
+    return " ".join(said.split()) if isinstance(said, str) else ""
