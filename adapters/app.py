@@ -28,6 +28,10 @@ from adapters.openai import routes as openai_routes
 from adapters.openai.door import GenerationDoor
 from adapters.refusals import install as install_refusals
 from adapters.settings import Settings
+from adapters.zephyr import routes as zephyr_routes
+from adapters.zephyr.endpoint import load as load_endpoints
+from adapters.zephyr.formatting import Formatter
+from adapters.zephyr.question import Questioner
 
 
 class Gateway:
@@ -47,6 +51,9 @@ class Gateway:
             log=self._log,
             max_answer_bytes=settings.engine.max_answer_bytes,
         )
+        self._history = ExchangeRepository(self._database, settings.log.log_page_bytes)
+        self._formatter = Formatter(settings.code)
+        self._endpoints = load_endpoints(settings.zephyr)
         chat = GenerationDoor("/v1/chat/completions", ChatRequest, self._completions, settings)
         completions = GenerationDoor("/v1/completions", CompletionRequest, self._completions, settings)
         doors: dict[str, GenerationDoor[Any]] = {door.path: door for door in (chat, completions)}
@@ -68,8 +75,15 @@ class Gateway:
             lifespan=self._lifespan,
         )
         api.include_router(openai_routes.routes(self._watch))
+        api.include_router(log_routes.routes(self._history))
         api.include_router(
-            log_routes.routes(ExchangeRepository(self._database, self._settings.log.log_page_bytes))
+            zephyr_routes.routes(
+                self._endpoints,
+                completions=self._completions,
+                log=self._log,
+                questioner=Questioner(history=self._history, formatter=self._formatter),
+                settings=self._settings,
+            )
         )
         api.include_router(health.routes({"engine": self._engine_part, "log": self._log_part}))
         install_refusals(api)
@@ -90,6 +104,7 @@ class Gateway:
             self._watch.start()
             stack.callback(self._engine.close)
             stack.push_async_callback(self._watch.close)
+            stack.push_async_callback(self._formatter.close)
             yield
 
     async def _close_log(self) -> None:

@@ -1,6 +1,7 @@
 """The gateway's settings: read from the environment once, frozen, every bad value refused by its variable's name."""
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -157,6 +158,14 @@ class CodeSettings(Group):
     lines_at_once: int = Field(16, ge=1, description="Requests of one JSONL body that run at the same time.")
 
 
+class ZephyrSettings(Group):
+    """The /zephyr endpoints."""
+
+    endpoints_dir: Path | None = Field(
+        None, description="Folder with endpoint files (*.toml) beside the ones that are shipped."
+    )
+
+
 class GpuSettings(Group):
     """The live statistics."""
 
@@ -176,6 +185,7 @@ class Settings:
     request: RequestSettings
     log: LogSettings
     code: CodeSettings
+    zephyr: ZephyrSettings
     gpu: GpuSettings
 
     @classmethod
