@@ -63,9 +63,7 @@ class Connection(asyncio.Protocol):
         """
         while not self.status:
             if self._error is not None:
-                raise (
-                    self._error if self._started or isinstance(self._error, GatewayError) else StaleConnection
-                )
+                raise self._error
             await self._wait()
         return self.status
 
@@ -127,7 +125,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_timer()
         if self._error is None:
-            self._error = EngineBroke()
+            self._error = EngineBroke() if self._started else StaleConnection()
         self._wake()
 
     # --- what the parser calls
