@@ -10,6 +10,7 @@ from adapters.app import Gateway
 from adapters.observability import logs
 from adapters.settings import BadSettings, Settings
 
+_KEEP_ALIVE_SECONDS = 75  # longer than clients and proxies keep theirs, so that none meets a closed connection
 _HASTE_SECONDS = 2  # after the drain, how long uvicorn waits for connections before it cancels them
 
 
@@ -82,6 +83,7 @@ def run() -> None:
         log_config=None,
         access_log=False,
         limit_concurrency=settings.server.max_connections,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_HASTE_SECONDS,
         server_header=False,
         date_header=False,
