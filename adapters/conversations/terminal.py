@@ -18,9 +18,9 @@ _TEXTS = ("input", "answer", "error", "parameters", "metadata")
 
 def print_list(console: Console, exchanges: Iterable[Exchange]) -> None:
     """A line for each exchange."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("id", "started", "outcome"):
-        table.add_column(name, no_wrap=True)
+    table = Table(box=None, pad_edge=False, expand=True)
+    for name, width in (("id", 36), ("started", 11), ("outcome", 11)):
+        table.add_column(name, no_wrap=True, width=width)
     table.add_column("said", no_wrap=True, ratio=1)  # whatever room is left
     for exchange in exchanges:
         table.add_row(
