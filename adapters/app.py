@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapters import __version__
 from adapters.access.admission import Admission
-from adapters.access.gate import Gate
+from adapters.access.gate import Gate, RequestIds
 from adapters.completions.relay import Completions
 from adapters.completions.requests import ChatRequest, CompletionRequest
 from adapters.conversations import routes as log_routes
@@ -58,14 +58,15 @@ class Gateway:
         completions = GenerationDoor("/v1/completions", CompletionRequest, self._completions, settings)
         doors: dict[str, GenerationDoor[Any]] = {door.path: door for door in (chat, completions)}
         self._api = self._framework(list(doors.values()))
+        # Errors are made inside, so that the pages which may call can read them too.
         cors = CORSMiddleware(
-            _Front(doors, self._api),
+            Gate(_Front(doors, self._api), settings.server),
             allow_origins=settings.server.allowed_origins,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
             expose_headers=["x-request-id", "retry-after"],
         )
-        self.asgi: ASGIApp = Gate(cors, settings.server)
+        self.asgi: ASGIApp = RequestIds(cors)
 
     def _framework(self, doors: list[GenerationDoor[Any]]) -> FastAPI:
         api = FastAPI(

@@ -10,7 +10,9 @@ from adapters.app import Gateway
 from adapters.observability import logs
 from adapters.settings import BadSettings, Settings
 
-_KEEP_ALIVE_SECONDS = 75  # longer than clients and proxies keep theirs, so that none meets a closed connection
+_KEEP_ALIVE_SECONDS = (
+    75  # longer than clients and proxies keep theirs, so that none meets a closed connection
+)
 _HASTE_SECONDS = 2  # after the drain, how long uvicorn waits for connections before it cancels them
 
 
@@ -41,14 +43,14 @@ def bounded_protocol(max_header_bytes: int) -> type[HttpToolsProtocol]:
             if not self.head_complete and self.head_bytes > max_header_bytes:
                 self._refuse()
 
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            self.head_bytes = 0
-            self.head_complete = False
-
         def on_headers_complete(self) -> None:
+            self.head_bytes = 0
             self.head_complete = True
             super().on_headers_complete()
+
+        def on_message_complete(self) -> None:
+            self.head_complete = False
+            super().on_message_complete()
 
         def _refuse(self) -> None:
             if not self.transport.is_closing():

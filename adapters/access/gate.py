@@ -1,7 +1,8 @@
-"""What every HTTP request passes first: it gets an id, and is refused early where it must not come further."""
+"""What every request passes first: it gets an id, and is refused early where it must not come further."""
 
 from uuid import UUID
 
+import structlog
 import uuid_utils
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -9,6 +10,8 @@ from adapters.access.client import ClientGone
 from adapters.errors import Forbidden, GatewayError, InvalidRequest, TooLarge, UnsupportedMediaType
 from adapters.settings import ServerSettings
 
+_log = structlog.get_logger(__name__)
+_STARTS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -20,13 +23,42 @@ class HeadTooLarge(InvalidRequest):
 
 
 def request_id(scope: Scope) -> UUID:
-    """The id that the gate gave to this request."""
+    """The id that this request was given."""
     identity: UUID = scope["zephyr.request_id"]
     return identity
 
 
+class RequestIds:
+    """The outermost application: every request gets an id, and a crash is an error in the API's shape."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        identity = UUID(bytes=uuid_utils.uuid7().bytes)
+        scope["zephyr.request_id"] = identity
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] in _STARTS:
+                started = True
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", identity.hex.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception as error:  # noqa: BLE001  # the server would log its text, which may quote a client
+            _log.error("a request crashed", event_key="crash", id=identity.hex, error=type(error).__name__)
+            if scope["type"] == "http" and not started:
+                await respond(send_with_id, GatewayError("Something went wrong in the gateway."))
+
+
 class Gate:
-    """The outermost application: ids, early refusals, and errors in the API's shape."""
+    """Refuses early what must not come further, and gives every error the API's shape."""
 
     def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
         self._app = app
@@ -36,26 +68,13 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        identity = UUID(bytes=uuid_utils.uuid7().bytes)
-        scope["zephyr.request_id"] = identity
-        started = False
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", identity.hex.encode())]
-            await send(message)
-
         try:
             self._check(scope)
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, receive, send)
         except ClientGone:
             return
         except GatewayError as error:
-            if started:
-                raise
-            await respond(send_with_id, error)
+            await respond(send, error)
 
     def _check(self, scope: Scope) -> None:
         origin = host = None

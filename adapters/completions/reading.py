@@ -10,7 +10,7 @@ from adapters.errors import InvalidRequest
 _Body = TypeVar("_Body")
 _UNKNOWN = re.compile(r"^Object contains unknown field `(?P<field>[^`]*)`")
 _MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]*)`")
-_AT = re.compile(r"^(?P<what>.*) - at `\$\.?(?P<path>.*)`$", re.DOTALL)
+_AT = re.compile(r"^(?P<what>.*) - at (?:`key` in )?`\$\.?(?P<path>.*)`$", re.DOTALL)
 
 
 def read(decoder: "msgspec.json.Decoder[_Body]", body: bytes) -> _Body:

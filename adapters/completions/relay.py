@@ -60,7 +60,7 @@ class Completions:
             if chunk.error is not None:
                 raise refusal_in_stream(answer)
             run.transcript.add_chunk(chunk)
-            if run.transcript.broken:
+            if not run.transcript.complete:
                 raise EngineBroke
             await run.finish()
         except GatewayError as error:

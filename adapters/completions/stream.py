@@ -104,7 +104,10 @@ class CompletionStream:
             if payload.startswith(b'{"error"'):
                 return _Look(b"".join(kept), False, refusal_in_stream(payload))
             if payload.startswith(b"{"):
-                chunk = events.decode(payload)
+                try:
+                    chunk = events.decode(payload)
+                except GatewayError as error:
+                    return _Look(b"".join(kept), False, error)
                 if any(choice.finish_reason in events.BROKEN for choice in chunk.choices):
                     return _Look(b"".join(kept), False, EngineBroke())
                 if not chunk.choices and chunk.usage is not None and not self._usage:

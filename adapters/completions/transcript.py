@@ -83,13 +83,9 @@ class Transcript:
 
     @property
     def complete(self) -> bool:
-        """Whether every choice that began has ended."""
-        return bool(self._messages) and all(message.finish_reason for message in self._messages.values())
-
-    @property
-    def broken(self) -> bool:
-        """Whether the engine gave up on a choice."""
-        return any(message.finish_reason in events.BROKEN for message in self._messages.values())
+        """Whether every choice that began has come to an end of its own."""
+        reasons = [message.finish_reason for message in self._messages.values()]
+        return bool(reasons) and all(reason and reason not in events.BROKEN for reason in reasons)
 
     def answer(self) -> bytes | None:
         """The log's form of the answer: a JSON array with a message for each choice, None if nothing came."""
