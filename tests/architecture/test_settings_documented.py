@@ -1,0 +1,17 @@
+"""The page about the settings says what the settings are."""
+
+from docs.write_settings import FILE, document, gateway_variables, host_variables
+
+
+def test_settings_page_is_written_from_the_settings() -> None:
+    """A setting that is added, changed or removed changes the page with it."""
+    assert FILE.read_text() == document(), "run: .venv/bin/python -m docs.write_settings"
+
+
+def test_every_setting_says_what_it_means() -> None:
+    """No row of the page has an empty cell, and every variable has a row."""
+    rows = [line.strip("| ").split(" | ") for line in document().splitlines() if line.startswith("| `")]
+    assert {row[0].strip("`") for row in rows} == gateway_variables() | host_variables()
+    for row in rows:
+        assert len(row) == 3, row
+        assert all(row), row
