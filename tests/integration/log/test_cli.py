@@ -1,0 +1,110 @@
+"""The gateway's commands, as processes of their own."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from adapters.conversations.writer import ExchangeWriter
+from tests.databases import fetch
+from tests.records import an_exchange
+
+ROOT = Path(__file__).parents[3]
+STEERING = "\x1b]0;owned\x07 [red]not markup[/red] \u202e"
+
+
+async def test_the_log_is_read_as_lines_of_json(writer: ExchangeWriter, database_url: str) -> None:
+    """Newest first, as many as asked for, of one conversation where asked, over several pages."""
+    exchanges = [an_exchange() for _ in range(105)]
+    for durable in [writer.commit(exchange) for exchange in exchanges]:
+        await durable
+    ids = [str(exchange.id) for exchange in reversed(exchanges)]
+    assert _ids(_run("log", "list", "--json", DATABASE_URL=database_url)) == ids[:20]
+    assert _ids(_run("log", "list", "--json", "--limit", "200", DATABASE_URL=database_url)) == ids
+    one = str(exchanges[3].conversation_id)
+    assert _ids(_run("log", "list", "--json", "--conversation", one, DATABASE_URL=database_url)) == [one]
+
+
+async def test_one_exchange_is_shown(writer: ExchangeWriter, database_url: str) -> None:
+    """By the id its client got; as JSON word for word, and for a person without letting it steer the terminal."""
+    said = json.dumps([{"role": "user", "content": STEERING}], ensure_ascii=True).encode()
+    exchange = an_exchange(input=said)
+    await writer.commit(exchange)
+    id = f"chatcmpl-{exchange.id.hex}"
+    assert said.decode() in _run("log", "show", id, "--json", DATABASE_URL=database_url).stdout
+    for command in (("show", id), ("list",)):
+        shown = _run("log", *command, DATABASE_URL=database_url).stdout
+        assert str(exchange.id) in shown
+        assert "\x1b" not in shown
+        assert "\x07" not in shown
+        assert "\u202e" not in shown
+    assert "[red]not markup[/red]" in _run("log", "show", id, DATABASE_URL=database_url).stdout
+
+
+async def test_the_running_stacks_database_is_found(
+    writer: ExchangeWriter, database_url: str, tmp_path: Path
+) -> None:
+    """Without DATABASE_URL, the log is that of the stack whose home this is."""
+    exchange = an_exchange()
+    await writer.commit(exchange)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "database-url").write_text(f"{database_url}\n")
+    assert _ids(_run("log", "list", "--json", ZEPHYR_HOME=str(tmp_path))) == [str(exchange.id)]
+
+
+def test_what_is_not_there_is_said_in_a_sentence(database_url: str, tmp_path: Path) -> None:
+    """An unknown id, an impossible one, an absent database, a URL that is none: no traceback, no password."""
+    unknown = "01a20420-cae9-77eb-9f3c-56422fdc725e"
+    away = f"postgresql://nobody:hidden@/nothing?host={tmp_path}"
+    for arguments, url, code, words in (
+        (("log", "show", unknown), database_url, 1, "no such exchange"),
+        (("log", "show", "nothing"), database_url, 2, "not the id"),
+        (("log", "list"), away, 1, "cannot be read"),
+        (("migrate", "--wait", "0.5"), away, 1, "does not answer"),
+        (("migrate",), "postgresql://nobody:hid/den@host:port/x", 2, "DATABASE_URL"),
+    ):
+        ended = _run(*arguments, DATABASE_URL=url)
+        assert ended.returncode == code, ended.stderr
+        assert words in ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert "hid" not in ended.stderr
+
+
+async def test_migrating_makes_the_table(empty_database_url: str) -> None:
+    """Once or more."""
+    for _ in range(2):
+        ended = _run("migrate", DATABASE_URL=empty_database_url)
+        assert (ended.returncode, ended.stdout) == (0, "The database is up to date.\n")
+    assert await fetch(empty_database_url, "SELECT FROM exchanges") == []
+
+
+def test_help_is_quick() -> None:
+    """Nothing heavy is imported to say what there is."""
+    began = time.monotonic()
+    ended = _run("--help")
+    assert ended.returncode == 0
+    assert time.monotonic() - began < 2
+    heavy = "import sys, adapters.cli; print(sorted({'fastapi', 'sqlalchemy', 'asyncpg', 'alembic'} & set(sys.modules)))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", heavy], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout == "[]\n"
+
+
+def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "adapters", *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "COLUMNS": "140", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def _ids(ended: subprocess.CompletedProcess[str]) -> list[str]:
+    assert ended.returncode == 0, ended.stderr
+    return [json.loads(line)["id"] for line in ended.stdout.splitlines()]

@@ -1,0 +1,107 @@
+"""The migrations make what the models say, can be undone, and never run twice at once."""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import pytest
+from sqlalchemy import pool
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from adapters.conversations.models import ExchangeRow
+from adapters.database.migrate import CannotMigrate, migrate
+from adapters.database.session import connect
+from tests.databases import fetch, log_settings
+
+_SCHEMA = {
+    "columns": """
+        SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull
+        FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+        WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND a.attnum > 0
+          AND NOT a.attisdropped AND c.relname <> 'alembic_version'
+        ORDER BY c.relname, a.attnum""",
+    "constraints": """
+        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) AS definition FROM pg_constraint
+        WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version'
+        ORDER BY 1, 2""",
+    "indexes": """
+        SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+        ORDER BY 1""",
+}
+
+
+async def test_the_migrations_make_what_the_models_say(database_url: str, empty_database_url: str) -> None:
+    """Columns in their order, types, constraints and indexes are the same by either way."""
+    settings = log_settings(empty_database_url)
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: connect(settings), poolclass=pool.NullPool
+    )
+    async with engine.begin() as connection:
+        await connection.run_sync(ExchangeRow.metadata.create_all)
+    migrated, modelled = await _schema(database_url), await _schema(empty_database_url)
+    assert len(migrated["columns"]) == 21
+    assert migrated == modelled
+
+
+async def test_up_down_and_up_again(empty_database_url: str) -> None:
+    """Going down leaves nothing behind, and going up again makes the same."""
+    settings = log_settings(empty_database_url)
+    await migrate(settings)
+    first = await _schema(empty_database_url)
+    await migrate(settings, revision="base")
+    assert not any((await _schema(empty_database_url)).values())
+    await migrate(settings)
+    assert await _schema(empty_database_url) == first
+
+
+async def test_gateways_that_start_together_migrate_one_after_the_other(empty_database_url: str) -> None:
+    """Five at once all succeed."""
+    await asyncio.gather(*(migrate(log_settings(empty_database_url)) for _ in range(5)))
+    assert len((await _schema(empty_database_url))["columns"]) == 21
+
+
+async def test_a_database_that_another_migrates_is_not_waited_for_without_end(
+    empty_database_url: str,
+) -> None:
+    """The lock is waited for as long as was said, and then there is a sentence about it."""
+    holder = await asyncpg.connect(empty_database_url)
+    await holder.execute("SELECT pg_advisory_lock(x'7A657068'::bigint)")
+    with pytest.raises(CannotMigrate, match="another program is migrating"):
+        await migrate(log_settings(empty_database_url), patience=0.5)
+    await holder.close()
+
+
+async def test_a_database_that_is_not_there_is_waited_for(empty_database_url: str, tmp_path: Path) -> None:
+    """One that stays away, or will not let us in, ends the wait with its reason and without the password."""
+    away = f"postgresql://nobody:hidden@/nothing?host={tmp_path}"
+    with pytest.raises(CannotMigrate, match="does not answer within") as caught:
+        await migrate(log_settings(away), patience=0.5)
+    assert "hidden" not in str(caught.value)
+    missing = empty_database_url.replace("/test_", "/no_such_")
+    with pytest.raises(CannotMigrate, match="does not exist"):
+        await migrate(log_settings(missing), patience=30)
+
+
+async def test_a_failed_migration_leaves_nothing_half_made(empty_database_url: str) -> None:
+    """Its steps are one transaction."""
+    await fetch(empty_database_url, "CREATE TABLE other (id int)")
+    await fetch(empty_database_url, "CREATE INDEX ix_exchanges_parent_id ON other (id)")
+    with pytest.raises(CannotMigrate, match="DuplicateTable"):
+        await migrate(log_settings(empty_database_url))
+    found = await fetch(empty_database_url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    assert [row["tablename"] for row in found] == ["other"]
+
+
+async def test_long_texts_are_compressed_with_lz4_where_the_server_can(database_url: str) -> None:
+    """And with the server's default where it was built without."""
+    can = "SELECT 'lz4' = ANY (enumvals) AS can FROM pg_settings WHERE name = 'default_toast_compression'"
+    expected = b"l" if (await fetch(database_url, can))[0]["can"] else b""
+    found = await fetch(
+        database_url,
+        "SELECT attcompression FROM pg_attribute WHERE attrelid = 'exchanges'::regclass AND atttypid = 'json'::regtype",
+    )
+    assert [row["attcompression"].strip(b"\0") for row in found] == [expected] * 5
+
+
+async def _schema(url: str) -> dict[str, list[tuple[object, ...]]]:
+    return {name: [tuple(row) for row in await fetch(url, query)] for name, query in _SCHEMA.items()}
