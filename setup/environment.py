@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="+", choices=["gateway", "dev", "engine"])
     wanted = parser.parse_args(arguments).parts
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036  # it may be started by any Python
         print(f"setup: Python 3.11 or newer is needed, this is {sys.version.split()[0]}.", file=sys.stderr)
         return 2
     try:
@@ -56,7 +56,7 @@ def one_at_a_time() -> Iterator[None]:
     if os.name == "nt":
         yield
         return
-    import fcntl
+    import fcntl  # noqa: PLC0415  # not on Windows
 
     directory = os.open(CHECKOUT, os.O_RDONLY)
     try:
@@ -84,7 +84,9 @@ def make_own_environment(part: str) -> None:
     with environment.being_installed(part):
         environment.install_lock(lock)
         say(part, "installing this checkout into it")
-        environment.pip("install", "--no-build-isolation", "--no-deps", "--quiet", "--editable", str(CHECKOUT))
+        environment.pip(
+            "install", "--no-build-isolation", "--no-deps", "--quiet", "--editable", str(CHECKOUT)
+        )
     environment.mark("gateway", stamp_of(LOCKS / "gateway.lock", CHECKOUT / "pyproject.toml"))
     environment.mark(part, stamp)
 
@@ -121,7 +123,13 @@ def nvidia_gpu_present() -> bool:
     if driver.is_dir() and any(driver.iterdir()):
         return True
     try:
-        answer = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False)
+        answer = subprocess.run(
+            ["nvidia-smi", "-L"],  # noqa: S607  # wherever the driver put it
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
     return answer.stdout.startswith("GPU ")
@@ -141,7 +149,9 @@ def install_cpu_torch(environment: Environment) -> None:
 
 def refuse_cuda_torch(environment: Environment) -> None:
     probe = "import torch; print(torch.__version__, torch.version.cuda)"
-    answer = subprocess.run([str(environment.python), "-c", probe], capture_output=True, text=True, check=False)
+    answer = subprocess.run(
+        [str(environment.python), "-c", probe], capture_output=True, text=True, check=False
+    )
     if answer.returncode != 0:
         raise SetupError(f"the installed torch does not start: {answer.stderr.strip()[-400:]}")
     version, cuda = answer.stdout.split()
@@ -186,21 +196,39 @@ class Environment:
         say(self.directory.name, "making the environment")
         with_pip = importlib.util.find_spec("ensurepip") is not None
         if not with_pip and importlib.util.find_spec("pip") is None:
-            raise SetupError("this Python has neither pip nor ensurepip; install python3-venv or python3-pip.")
+            raise SetupError(
+                "this Python has neither pip nor ensurepip; install python3-venv or python3-pip."
+            )
         venv.create(self.directory, clear=True, with_pip=with_pip, symlinks=os.name != "nt")
 
     def pip(self, *arguments: str, expected: int = 0) -> None:
         run([*self._pip_command(), "--disable-pip-version-check", *arguments], "pip", expected)
 
     def _pip_command(self) -> list[str]:
-        own = subprocess.run([self.python, "-c", "import pip"], capture_output=True, check=False).returncode == 0
-        return [str(self.python), "-m", "pip"] if own else [sys.executable, "-m", "pip", "--python", str(self.python)]
+        own = (
+            subprocess.run([self.python, "-c", "import pip"], capture_output=True, check=False).returncode
+            == 0
+        )
+        return (
+            [str(self.python), "-m", "pip"]
+            if own
+            else [sys.executable, "-m", "pip", "--python", str(self.python)]
+        )
 
     def install_lock(self, lock: Path) -> None:
         """Install exactly what the lock names, refusing anything whose hash is not in it."""
         expected = len(re.findall(r"^\S+==", lock.read_text(), re.MULTILINE))
         say(lock.stem, f"installing from {lock.name} (up to {expected} packages)")
-        self.pip("install", "--require-hashes", "--no-deps", "--progress-bar", "off", "-r", str(lock), expected=expected)
+        self.pip(
+            "install",
+            "--require-hashes",
+            "--no-deps",
+            "--progress-bar",
+            "off",
+            "-r",
+            str(lock),
+            expected=expected,
+        )
 
 
 def stamp_of(*files: Path) -> str:
@@ -224,7 +252,9 @@ def run(command: Sequence[str], name: str, expected: int = 0) -> None:
 def tell_progress(lines: Iterator[str], name: str, expected: int) -> Iterator[str]:
     collected = 0
     for line in lines:
-        if line.startswith("WARNING: Location"):  # pip's note about an index that lacks a package: thousands of them
+        if line.startswith(
+            "WARNING: Location"
+        ):  # pip's note about an index that lacks a package: thousands of them
             continue
         if re.match(r"(Collecting|Requirement already satisfied)", line):
             collected += 1

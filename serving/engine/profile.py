@@ -1,0 +1,137 @@
+"""How vLLM is started: hardware, settings and model in; arguments, environment and the reasons out. Pure."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from serving.engine.hardware import Hardware
+from serving.engine.models import Model
+from serving.errors import CannotRun
+from serving.settings import Settings
+
+GIB = 2**30
+CPU_KV_CACHE_GIB = 2.0
+CPU_WORKING_GIB = 3.0  # vLLM's three processes, beside weights and KV cache
+ENTRY = ("-m", "vllm.entrypoints.launchers.api_server.entry")
+BFLOAT16_CAPABILITY = (8, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """How to start vLLM's server, without its socket; see `launch`."""
+
+    dtype: str
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+    reasons: tuple[str, ...]
+
+
+def plan(hardware: Hardware, settings: Settings, model: Model, folder: Path) -> Profile:
+    """Choose the arguments for a model whose files are in `folder`.
+
+    Raises:
+        CannotRun: the model does not fit into the memory of this machine.
+    """
+    on_gpu = bool(hardware.gpus)
+    dtype, why = choose_dtype(hardware, model)
+    if not on_gpu:
+        refuse_too_little_memory(hardware, model, dtype, kv_cache_gib(hardware, settings))
+    arguments = common(settings, model, folder, dtype)
+    arguments += gpu_arguments(settings, model) if on_gpu else cpu_arguments(hardware, settings)
+    return Profile(
+        dtype=dtype,
+        arguments=(*arguments, *settings.engine_extra_args),
+        environment=common_environment(settings) | ({} if on_gpu else cpu_environment(hardware)),
+        reasons=(f"{dtype}: {why}",),
+    )
+
+
+def choose_dtype(hardware: Hardware, model: Model) -> tuple[str, str]:
+    if hardware.gpus:
+        if all(gpu.compute_capability >= BFLOAT16_CAPABILITY for gpu in hardware.gpus):
+            return "bfloat16", "the GPU computes in it"
+        return "float16", "the GPU is older than bfloat16"
+    return (
+        "float32",
+        "without a GPU it is what answers rightly and fastest; bfloat16 compiled for AVX2 answers wrongly",
+    )
+
+
+def common(settings: Settings, model: Model, folder: Path, dtype: str) -> list[str]:
+    arguments = ["--model", str(folder), "--served-model-name", model.name, "--dtype", dtype]
+    arguments += ["--scheduling-policy", "priority", "--max-num-queued-reqs", str(settings.engine_max_queued)]
+    arguments += [
+        "--max-logprobs",
+        "20",
+        "--enable-prompt-tokens-details",
+        "--enable-tokenizer-info-endpoint",
+    ]
+    arguments += ["--disable-fastapi-docs", "--disable-uvicorn-access-log"]
+    arguments += ["--fingerprint-mode", "custom", "--fingerprint-value", fingerprint(model, dtype)]
+    context = settings.engine_max_model_len or model.context
+    if context is not None:
+        arguments += ["--max-model-len", str(context)]
+    if model.template is not None:
+        arguments += ["--chat-template", str(model.template)]
+    if model.sampling:
+        arguments += [
+            "--generation-config",
+            "vllm",
+            "--override-generation-config",
+            json.dumps(model.sampling),
+        ]
+    if model.tool_parser is not None:
+        arguments += ["--enable-auto-tool-choice", "--tool-call-parser", model.tool_parser]
+    return arguments
+
+
+def fingerprint(model: Model, dtype: str) -> str:
+    """What answered, for `system_fingerprint` and so for the log: model, revision, precision."""
+    revision = "" if model.revision is None else f"@{model.revision[:12]}"
+    return f"{model.name}{revision}+{dtype}"
+
+
+def gpu_arguments(settings: Settings, model: Model) -> list[str]:
+    arguments = ["--gpu-memory-utilization", "0.92"]
+    if model.sliding_window:
+        arguments += [
+            "--disable-sliding-window"
+        ]  # the same below 4096 tokens, and answers stay in the prefix cache
+    if settings.engine_kv_cache_gib is not None:
+        arguments += ["--kv-cache-memory-bytes", str(int(settings.engine_kv_cache_gib * GIB))]
+    return arguments
+
+
+def cpu_arguments(hardware: Hardware, settings: Settings) -> list[str]:
+    return ["--kv-cache-memory-bytes", str(int(kv_cache_gib(hardware, settings) * GIB)), "--enforce-eager"]
+
+
+def kv_cache_gib(hardware: Hardware, settings: Settings) -> float:
+    """What was asked for; otherwise 2 GiB, or a quarter of the free memory where that is less."""
+    return settings.engine_kv_cache_gib or min(CPU_KV_CACHE_GIB, hardware.memory_free_bytes / 4 / GIB)
+
+
+def refuse_too_little_memory(hardware: Hardware, model: Model, dtype: str, cache_gib: float) -> None:
+    if model.parameters is None:
+        return
+    needed = model.parameters * (4 if dtype == "float32" else 2) / GIB + cache_gib + CPU_WORKING_GIB
+    free = hardware.memory_free_bytes / GIB
+    if free < needed:
+        raise CannotRun(
+            f"{model.name} needs about {needed:.0f} GiB of memory in {dtype}, {free:.1f} are free. "
+            "Choose a smaller ZEPHYR_MODEL or ZEPHYR_ENGINE_KV_CACHE_GIB, or set ENGINE_URL to an engine elsewhere."
+        )
+
+
+def common_environment(settings: Settings) -> dict[str, str]:
+    return {
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_CACHE_ROOT": str(settings.home / "cache" / "vllm"),
+        "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "75",  # longer than the gateway keeps a connection, so that it never races
+        "VLLM_NO_USAGE_STATS": "1",
+    }
+
+
+def cpu_environment(hardware: Hardware) -> dict[str, str]:
+    return {} if hardware.tcmalloc is None else {"LD_PRELOAD": str(hardware.tcmalloc)}

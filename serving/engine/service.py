@@ -1,0 +1,99 @@
+"""The engine as a service: vLLM on a socket of its own, checked, and only then published where the gateway looks."""
+
+import asyncio
+from pathlib import Path
+
+from serving.engine import hardware, models, profile, progress
+from serving.engine.check import Check
+from serving.engine.models import Model
+from serving.engine.prepare import Run, prepare, refuse_missing_engine
+from serving.errors import CannotRun
+from serving.process.child import Command, inherited_environment
+from serving.readiness import until_well
+from serving.reporting import Tell
+from serving.settings import Settings
+
+_READY_POLL_SECONDS = 0.5
+
+
+class Engine:
+    """vLLM on this machine, as a service of the supervisor.
+
+    Each start listens on a socket of its own. The gateway knows only the published name, a symbolic link, which exists
+    while a checked engine runs: an engine that was not checked cannot be reached.
+    """
+
+    name = "engine"
+
+    def __init__(self, settings: Settings, run: Run, tell: Tell) -> None:
+        self.start_seconds = settings.engine_start_seconds
+        self._settings = settings
+        self._run = run
+        self._tell = tell
+        self._published = settings.run / "engine.sock"
+        self._starts = 0
+        self._model: Model | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the gateway finds a checked engine."""
+        return f"unix:{self._published}"
+
+    async def command(self) -> Command:
+        """Choose the model and how to run it, and get its files.
+
+        Raises:
+            CannotRun: there is no engine environment, model, memory or disk for it.
+        """
+        refuse_missing_engine(self._settings)
+        machine = await asyncio.to_thread(hardware.look)
+        self._model, why = models.choose(self._settings, machine)
+        self._tell(self.name, "busy", f"serving {self._model.name}: {why}")
+        folder = await prepare(self._model, self._settings, self._run, self._tell)
+        chosen = profile.plan(machine, self._settings, self._model, folder)
+        self._starts += 1
+        self.down()
+        return Command(
+            argv=[
+                str(self._settings.engine_python),
+                *profile.ENTRY,
+                *chosen.arguments,
+                "--uds",
+                str(self._socket),
+            ],
+            environment=chosen.environment | inherited_environment(),
+        )
+
+    def on_line(self, line: str) -> None:
+        if not self._published.is_symlink() and (step := progress.describe(line)):
+            self._tell(self.name, "busy", step)
+
+    async def until_ready(self) -> None:
+        """Wait until it answers, check what it answers, and publish it.
+
+        Raises:
+            WrongEngine: it answers wrongly.
+        """
+        if self._model is None:
+            raise CannotRun("the engine was not started")
+        url = f"unix:{self._socket}"
+        await until_well(url, "/health", every=_READY_POLL_SECONDS)
+        self._tell(self.name, "busy", "checking its answers")
+        check = Check(url, self._model, self._settings.engine_check_seconds)
+        await asyncio.to_thread(check.run)
+        self._publish()
+
+    def down(self) -> None:
+        """Take the published name and the socket away."""
+        self._published.unlink(missing_ok=True)
+        self._socket.unlink(missing_ok=True)
+
+    @property
+    def _socket(self) -> Path:
+        return self._settings.run / f"engine.{self._starts}.sock"
+
+    def _publish(self) -> None:
+        fresh = self._published.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(self._socket.name)
+        fresh.replace(self._published)

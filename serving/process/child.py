@@ -1,0 +1,156 @@
+"""One child process: its own process group, its output in a log file, its last lines at hand, its end complete."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from serving.process import watchdog
+from serving.process.lifeline import Lifeline
+from serving.process.logfile import LogFile
+
+LAST_LINES = 30
+LONGEST_LINE = 4096  # characters of a line that are kept
+_READ_BYTES = 64 * 1024
+_GROUP_POLL_SECONDS = 0.02
+_GROUP_GONE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What to run. The environment is complete: nothing is inherited."""
+
+    argv: Sequence[str]
+    environment: Mapping[str, str] = field(repr=False)
+    directory: Path | None = None
+    user: int | None = None  # uid and gid to run as, where not our own
+    stop_signal: signal.Signals = signal.SIGTERM
+
+
+class Child:
+    """A running process and all that it starts."""
+
+    def __init__(
+        self, command: Command, process: asyncio.subprocess.Process, log: LogFile, lifeline: Lifeline
+    ) -> None:
+        self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._command = command
+        self._process = process
+        self._log = log
+        self._lifeline = lifeline
+        self._ended: asyncio.Task[int] | None = None
+
+    @classmethod
+    async def start(
+        cls,
+        command: Command,
+        *,
+        log: LogFile,
+        lifeline: Lifeline,
+        on_line: Callable[[str], None] = lambda line: None,
+    ) -> Self:
+        """Start it in a session of its own, so that a Ctrl-C at the terminal reaches only us.
+
+        Raises:
+            OSError: the program cannot be started.
+        """
+        process = await asyncio.create_subprocess_exec(
+            *command.argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=dict(command.environment),
+            cwd=command.directory,
+            start_new_session=True,
+            user=command.user,
+            group=command.user,
+            extra_groups=None if command.user is None else [],
+        )
+        lifeline.watch(process.pid, command.stop_signal)
+        child = cls(command, process, log, lifeline)
+        child._ended = asyncio.create_task(child._follow(on_line), name=f"follow {process.pid}")
+        return child
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def ended(self) -> int:
+        """Wait until the process and its group are gone; the exit status, negative for a signal."""
+        assert self._ended is not None
+        return await asyncio.shield(self._ended)
+
+    async def stop(self, grace: float) -> int:
+        """Ask it to end; after `grace` seconds kill what is left. Safe to call twice."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(self._command.stop_signal)
+        try:
+            return await asyncio.wait_for(self.ended(), grace)
+        except TimeoutError:
+            watchdog.send(self.pid, signal.SIGKILL)
+            return await self.ended()
+
+    def kill(self) -> None:
+        """End the whole group at once."""
+        watchdog.send(self.pid, signal.SIGKILL)
+
+    async def _follow(self, on_line: Callable[[str], None]) -> int:
+        pump = asyncio.create_task(self._pump(on_line))
+        status = await self._process.wait()
+        await self._kill_what_is_left()
+        self._lifeline.forget(self.pid)
+        await asyncio.wait({pump}, timeout=_GROUP_GONE_SECONDS)
+        pump.cancel()
+        self._log.close()
+        return status
+
+    async def _kill_what_is_left(self) -> None:
+        """The leader has ended and the rest has had its time. A killed process may stay in the table for a while."""
+        deadline = time.monotonic() + _GROUP_GONE_SECONDS
+        while watchdog.send(self.pid, signal.SIGKILL) and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(_GROUP_POLL_SECONDS)
+
+    async def _pump(self, on_line: Callable[[str], None]) -> None:
+        """Keep what it prints. A progress bar redraws its line with a carriage return: each is a line here."""
+        output = self._process.stdout
+        assert output is not None
+        rest = b""
+        while data := await output.read(_READ_BYTES):
+            *lines, rest = re.split(rb"[\r\n]+", rest + data)
+            for line in lines:
+                self._keep(line, on_line)
+            if len(rest) > LONGEST_LINE:
+                self._keep(rest, on_line)
+                rest = b""
+        self._keep(rest, on_line)
+
+    def _keep(self, line: bytes, on_line: Callable[[str], None]) -> None:
+        text = line[:LONGEST_LINE].decode("utf-8", "replace").rstrip()
+        if text:
+            self.last_lines.append(text)
+            self._log.write(text)
+            on_line(text)
+
+
+def describe_exit(status: int) -> str:
+    """The exit status in words."""
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    return f"{name} (perhaps out of memory)" if status == -signal.SIGKILL else name
+
+
+def inherited_environment(*without: str) -> dict[str, str]:
+    """Our own environment without our settings and without what belongs to our own Python."""
+    ours = ("ZEPHYR_", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "DATABASE_URL", "ENGINE_URL", *without)
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}

@@ -1,0 +1,224 @@
+"""Keeps services running: starts them, waits until they are ready, restarts them with a growing pause, stops them."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Protocol, Self
+
+from serving.errors import CannotRun, HostError, StartFailed
+from serving.process.child import Child, Command, describe_exit
+from serving.process.lifeline import Lifeline
+from serving.process.logfile import LogFile
+from serving.reporting import Tell
+from serving.settings import Settings
+
+LINES_SHOWN = 12
+STEADY_SECONDS = 60.0  # up for so long, a service's earlier failures are forgotten
+
+
+class Service(Protocol):
+    """A part of the stack, as the supervisor sees it."""
+
+    name: str
+    start_seconds: float
+
+    async def command(self) -> Command:
+        """Make what it needs and say what to run; called before each start."""
+
+    def on_line(self, line: str) -> None:
+        """Take note of a line that it printed."""
+
+    async def until_ready(self) -> None:
+        """Return once it is ready; raise StartFailed or CannotRun if it never will be."""
+
+    def down(self) -> None:
+        """Take back what was announced: it has ended, or is about to."""
+
+
+class Supervisor:
+    """The running services, by name. Leaving it ends whatever still runs."""
+
+    def __init__(self, settings: Settings, tell: Tell) -> None:
+        self._settings = settings
+        self._tell = tell
+        self._lifeline = Lifeline()
+        self._keepers: dict[str, Keeper] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name in reversed(list(self._keepers)):
+            await self.stop(name)
+        self._lifeline.close()
+
+    def start(self, service: Service) -> None:
+        """Start it and keep it running from now on."""
+        keeper = Keeper(service, self._settings, self._tell, self._lifeline)
+        self._keepers[service.name] = keeper
+        keeper.task = asyncio.create_task(keeper.keep(), name=f"keep {service.name}")
+
+    async def until_ready(self, name: str) -> None:
+        """Wait for its first readiness; raise what stopped it if it was given up."""
+        keeper = self._keepers[name]
+        assert keeper.task is not None
+        ready = asyncio.create_task(keeper.ready.wait())
+        try:
+            await asyncio.wait({ready, keeper.task}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ready.cancel()
+        if not keeper.ready.is_set():
+            await keeper.task
+
+    async def until_given_up(self, *names: str) -> None:
+        """Wait until one of these is given up, and raise why. Services that are not run here do not count."""
+        tasks = {keeper.task for name, keeper in self._keepers.items() if name in names and keeper.task}
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await done.pop()
+
+    async def run_once(
+        self, name: str, command: Command, on_line: Callable[[str], None] = lambda line: None
+    ) -> None:
+        """Run something to its end.
+
+        Raises:
+            CannotRun: it failed; with its last lines.
+        """
+        self._tell(name, "busy", "running")
+        child = await Child.start(command, log=self._log(name), lifeline=self._lifeline, on_line=on_line)
+        try:
+            status = await child.ended()
+        finally:
+            await child.stop(self._settings.stop_seconds)
+        if status != 0:
+            raise CannotRun(f"{name} failed ({describe_exit(status)}):\n{last_lines(child)}")
+        self._tell(name, "ready", "done")
+
+    async def stop(self, name: str) -> None:
+        """End one service, if it was started; it is not restarted."""
+        keeper = self._keepers.pop(name, None)
+        if keeper is not None:
+            await keeper.stop()
+
+    def hurry(self) -> None:
+        """Kill what is still running: somebody asked twice."""
+        for keeper in self._keepers.values():
+            keeper.kill()
+
+    def _log(self, name: str) -> LogFile:
+        return LogFile(self._settings.logs / f"{name}.log", self._settings.log_max_bytes)
+
+
+class Keeper:
+    """Keeps one service running."""
+
+    def __init__(self, service: Service, settings: Settings, tell: Tell, lifeline: Lifeline) -> None:
+        self.ready = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+        self._service = service
+        self._settings = settings
+        self._tell = tell
+        self._lifeline = lifeline
+        self._child: Child | None = None
+        self._failures = 0
+
+    async def keep(self) -> None:
+        """Run it again and again.
+
+        Raises:
+            CannotRun: it is given up. Its task ends with this; the other services go on.
+        """
+        while True:
+            try:
+                await self._run()
+            except StartFailed as error:
+                self._failures += 1
+                if self._failures >= self._settings.start_tries and not self.ready.is_set():
+                    raise self._given_up(f"{error}\nGiven up after {self._failures} tries.") from None
+                self._tell(self._service.name, "trouble", str(error))
+            except CannotRun as error:
+                raise self._given_up(str(error)) from None
+            await self._pause()
+
+    def _given_up(self, text: str) -> CannotRun:
+        self._tell(self._service.name, "trouble", text)
+        return CannotRun(f"{self._service.name}: {text}")
+
+    async def _pause(self) -> None:
+        seconds = min(
+            self._settings.restart_seconds * 2 ** (self._failures - 1), self._settings.restart_max_seconds
+        )
+        self._tell(self._service.name, "busy", f"starting again in {seconds:.0f} s")
+        await asyncio.sleep(seconds)
+
+    async def _run(self) -> None:
+        """One life of the service, from its start to its end."""
+        began = time.monotonic()
+        self._tell(self._service.name, "busy", "starting")
+        command = await self._service.command()
+        try:
+            self._child = await Child.start(
+                command, log=self._log(), lifeline=self._lifeline, on_line=self._service.on_line
+            )
+        except OSError as error:
+            raise CannotRun(f"cannot start {command.argv[0]}: {error.strerror}") from error
+        try:
+            await self._until_ready(self._child)
+            self.ready.set()
+            up_since = time.monotonic()
+            self._tell(self._service.name, "ready", f"ready after {up_since - began:.1f} s")
+            status = await self._child.ended()
+        finally:
+            self._service.down()
+            await self._child.stop(self._settings.stop_seconds)
+        if time.monotonic() - up_since > STEADY_SECONDS:
+            self._failures = 0
+        raise StartFailed(f"ended by itself ({describe_exit(status)}):\n{last_lines(self._child)}")
+
+    async def _until_ready(self, child: Child) -> None:
+        ready = asyncio.create_task(self._service.until_ready())
+        ended = asyncio.create_task(child.ended())
+        try:
+            await asyncio.wait(
+                {ready, ended}, timeout=self._service.start_seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            if ended.done():
+                raise StartFailed(
+                    f"ended before it was ready ({describe_exit(ended.result())}):\n{last_lines(child)}"
+                )
+            if not ready.done():
+                raise StartFailed(
+                    f"not ready after {self._service.start_seconds:.0f} s:\n{last_lines(child)}"
+                )
+            await ready
+        finally:
+            ready.cancel()
+            ended.cancel()
+
+    def _log(self) -> LogFile:
+        return LogFile(self._settings.logs / f"{self._service.name}.log", self._settings.log_max_bytes)
+
+    async def stop(self) -> None:
+        """End it for good."""
+        assert self.task is not None
+        self._tell(self._service.name, "busy", "stopping")
+        self.task.cancel()
+        with suppress(asyncio.CancelledError, HostError):
+            await self.task
+        self._tell(self._service.name, "stopped", "stopped")
+
+    def kill(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+
+
+def last_lines(child: Child) -> str:
+    """The end of what it printed, indented."""
+    return (
+        "\n".join(f"    {line}" for line in list(child.last_lines)[-LINES_SHOWN:])
+        or "    (it printed nothing)"
+    )
