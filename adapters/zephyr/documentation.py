@@ -17,7 +17,6 @@ _STATUSES = {
     504: "The engine gave no answer in time.",
 }
 _EVENTS = {
-    "schema": {"type": "string"},
     "example": 'data: {"delta": "Hello"}\n\ndata: {"response": "Hello", "id": "…"}\n\ndata: [DONE]\n\n',
 }
 _LINES = {"schema": {"type": "string"}, "example": '{"index": 0, "response": "Hello", "id": "…"}\n'}

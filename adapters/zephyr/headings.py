@@ -7,12 +7,12 @@ closed, so that the headings between the sections stay the only ones.
 
 import re
 
-_CONTAINERS = r"(?:(?:[-*+>]|\d{1,9}[.)])[ \t]*)*"
-_HEADING = re.compile(rf"^([ \t]*{_CONTAINERS})#{{1,6}}(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
-_UNDERLINE = re.compile(r"^[ \t>]*(?:=+|-+)[ \t]*$")
-_FENCE = re.compile(r"^[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*(`{3,}|~{3,})[ \t]*([^`]*)$")
-_HTML = re.compile(rf"^([ \t]*{_CONTAINERS})(?=<[A-Za-z/!?])")
-_HARMLESS_START = re.compile(r"^ {0,3}(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?[^\s#<>=+*~`\d-]")
+_CONTAINERS = r"(?:(?:[-*+>]|\d{1,9}[.)])\s*)*"
+_HEADING = re.compile(rf"^(\s*{_CONTAINERS})#{{1,6}}(?:\s|$)")
+_UNDERLINE = re.compile(r"^[\s>]*(?:=+|-+)\s*$")
+_FENCE = re.compile(r"^\s*(?:(?:[-*+]|\d{1,9}[.)])\s+)*(`{3,}(?=[^`]*$)|~{3,})(.*)$")
+_HTML = re.compile(rf"^(\s*{_CONTAINERS})(?=<[A-Za-z/!?])")
+_HARMLESS_START = re.compile(r"^ {0,3}(?:(?:[-*+]|\d{1,9}[.)])\s+)?[^\s#<>=+*~`\d-]")
 _CODE_INDENT = 4
 
 
@@ -44,7 +44,7 @@ class SectionText:
     def _finish(self, line: str) -> str:
         shown, self._shown = self._shown, 0
         text = line[shown:] if shown else self._rewrite(line)
-        self._after_text = self._fence is None and bool(line if shown else text.strip())
+        self._after_text = self._fence is None and bool(line if shown else text.strip(" \t"))
         return text
 
     def _rewrite(self, line: str) -> str:
@@ -53,9 +53,10 @@ class SectionText:
         if fence := _FENCE.match(line):
             # At the left margin no list item can end the block before its own end does.
             self._fence = fence[1]
-            return fence[1] + fence[2].strip()
+            info = fence[2].strip()
+            return f"{fence[1]} {info}" if info.startswith("~") else fence[1] + info
         if heading := _HEADING.match(line):
-            return self._bold(line, heading[1], (heading[2] or "").strip())
+            return self._bold(line, heading[1], line[heading.end() :])
         if self._after_text and _UNDERLINE.match(line):
             return ""
         return _HTML.sub(r"\1\\", line)
@@ -71,7 +72,7 @@ class SectionText:
     def _bold(self, line: str, before: str, title: str) -> str:
         if len(before.expandtabs(4)) - len(before.lstrip()) >= _CODE_INDENT:
             return before + "\\" + line[len(before) :]
-        title = title.strip("*_ ")
+        title = title.strip().rstrip("#").strip().strip("*_ ")
         if not title or title.rstrip(":").casefold() == self._heading.casefold():
             return ""
         return f"{before}**{title}**\n"

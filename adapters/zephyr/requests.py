@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic import Field as Bounds
 
 from adapters.errors import InvalidRequest
+from adapters.settings import BadSettings
 from adapters.zephyr.endpoint import Endpoint, Field
 from adapters.zephyr.prompts import placeholders
 
@@ -44,10 +45,19 @@ class Asked(BaseModel):
 
 
 def request_model(endpoint: Endpoint) -> type[Asked]:
-    """The model of an endpoint's requests: its own fields and those that every endpoint has."""
+    """The model of an endpoint's requests: its own fields and those that every endpoint has.
+
+    Raises:
+        BadSettings: the endpoint's example is not such a request.
+    """
     name = "".join(part.capitalize() for part in endpoint.path.replace("/", "-").split("-"))
     fields: dict[str, Any] = {name: _annotated(field) for name, field in endpoint.fields.items()}
-    return create_model(f"{name}Request", __base__=Asked, **fields)
+    model = create_model(f"{name}Request", __base__=Asked, **fields)
+    try:
+        validate(model, endpoint.example)
+    except InvalidRequest as error:
+        raise BadSettings(f"{endpoint.path}: example: {error.message}") from None
+    return model
 
 
 def validate(model: type[Asked], fields: object) -> Asked:
