@@ -1,0 +1,79 @@
+"""The parts that acceptance tests share: one scripted engine, one database and one gateway for all that can."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from tests.acceptance.exchanges import Exchanges
+from tests.acceptance.gateway import ROOT, Gateway
+from tests.fakes.engine import ScriptedEngine
+
+NewGateway = Callable[..., Gateway]
+
+
+@pytest.fixture(scope="session")
+def log_url(postgres_url: str) -> str:
+    """A migrated database for the whole suite."""
+    asyncio.run(_create_database(postgres_url, "acceptance"))
+    url = urlsplit(postgres_url)._replace(path="/acceptance").geturl()
+    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": url}
+    subprocess.run(
+        [sys.executable, "-m", "adapters", "migrate"],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+    )
+    return url
+
+
+@pytest.fixture(scope="session")
+def _engine() -> Iterator[ScriptedEngine]:
+    with ScriptedEngine() as engine:
+        yield engine
+
+
+@pytest.fixture
+def engine(_engine: ScriptedEngine) -> ScriptedEngine:
+    """The scripted engine, well and with nothing seen yet."""
+    _engine.forget()
+    return _engine
+
+
+@pytest.fixture(scope="session")
+def exchanges(log_url: str) -> Exchanges:
+    """The exchanges that the gateway has recorded."""
+    return Exchanges(log_url)
+
+
+@pytest.fixture(scope="session")
+def new_gateway(
+    log_url: str, _engine: ScriptedEngine, tmp_path_factory: pytest.TempPathFactory
+) -> NewGateway:
+    """Makes a gateway in front of the scripted engine, with other settings where given."""
+
+    def make(**environment: str) -> Gateway:
+        log = tmp_path_factory.mktemp("gateway") / "gateway.log"
+        return Gateway(log, **{"ENGINE_URL": _engine.url, "DATABASE_URL": log_url} | environment)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def gateway(new_gateway: NewGateway) -> Iterator[Gateway]:
+    """The gateway that most tests share."""
+    with new_gateway() as gateway:
+        yield gateway
+
+
+async def _create_database(url: str, name: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(f"CREATE DATABASE {name}")
+    finally:
+        await connection.close()
