@@ -20,6 +20,7 @@ _SUMMARIES = {
     "/v1/chat/completions": "Answer a conversation, whole or as a stream of server-sent events",
     "/v1/completions": "Continue a text, whole or as a stream of server-sent events",
 }
+_EVENTS = 'data: {"id": "chatcmpl-…", "choices": […], …}\n\ndata: [DONE]\n\n'
 _ERROR = {"content": {"application/json": {"schema": {"$ref": _REF.format(name="Error")}}}}
 ERROR_SCHEMA = {
     "type": "object",
@@ -65,7 +66,7 @@ def _operation(door: GenerationDoor[Any]) -> dict[str, Any]:
         "description": "The answer, as the engine gave it; with `stream` a stream of events that ends in `[DONE]`.",
         "content": {
             "application/json": {"schema": {"type": "object"}},
-            "text/event-stream": {"schema": {"type": "string"}},
+            "text/event-stream": {"example": _EVENTS},
         },
     }
     errors = {status: {"description": text, **_ERROR} for status, text in _STATUSES.items()}

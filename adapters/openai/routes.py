@@ -1,11 +1,19 @@
 """`/v1/models`: what the engine serves, by its true name."""
 
+from typing import Any
+
 import msgspec
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from adapters.engine.errors import EngineLoading
 from adapters.engine.watch import EngineWatch, ServedModel
+
+_ERROR = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    404: {"description": "There is no such model.", "content": _ERROR},
+    503: {"description": "The engine is loading; `Retry-After` says when to try again.", "content": _ERROR},
+}
 
 
 class Model(BaseModel):
@@ -27,7 +35,7 @@ class Models(BaseModel):
 
 def routes(watch: EngineWatch) -> APIRouter:
     """The routes, over what the gateway knows of the engine."""
-    router = APIRouter(prefix="/v1/models", tags=["OpenAI"])
+    router = APIRouter(prefix="/v1/models", tags=["OpenAI"], responses=_REFUSALS)
 
     @router.get("", summary="List the models that are served")
     async def list_models() -> Models:
