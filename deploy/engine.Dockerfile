@@ -1,16 +1,25 @@
-# The engine: vLLM's own image, and the launcher that answers for it only after it has answered rightly.
-# The launcher needs nothing that this image does not have: it is copied, not installed.
+# The engine: vLLM's own image, and beside its Python an environment of our own with the launcher (`zephyr engine`),
+# which answers for vLLM only after vLLM has answered rightly.
 FROM vllm/vllm-openai:v0.32.0
-COPY serving /opt/zephyr/serving
-COPY zephyr /opt/zephyr/zephyr
-RUN install -d -o 2000 -g 0 /var/lib/zephyr /var/lib/zephyr/run
-ENV PYTHONPATH=/opt/zephyr \
+ENV ZEPHYR_ENGINE_PYTHON=/usr/bin/python3
+RUN "$ZEPHYR_ENGINE_PYTHON" -c "from importlib.metadata import version; assert version('vllm') == '0.32.0'" \
+    && install -d -o 2000 -g 0 /var/lib/zephyr /var/lib/zephyr/run
+WORKDIR /build
+RUN "$ZEPHYR_ENGINE_PYTHON" -m venv /opt/zephyr
+COPY setup/gateway.lock setup/
+RUN /opt/zephyr/bin/pip install --no-cache-dir --require-hashes --no-deps -r setup/gateway.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY adapters adapters
+COPY serving serving
+COPY zephyr zephyr
+RUN /opt/zephyr/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
+# torch names its caches after the user, and this uid may have no name of its own.
+ENV HOME=/var/lib/zephyr \
+    LOGNAME=zephyr \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    HOME=/var/lib/zephyr \
-    ZEPHYR_HOME=/var/lib/zephyr \
-    ZEPHYR_ENGINE_PYTHON=/usr/bin/python3
+    ZEPHYR_HOME=/var/lib/zephyr
 USER 2000:0
 WORKDIR /var/lib/zephyr
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["python3", "-m", "zephyr", "engine"]
+ENTRYPOINT ["/opt/zephyr/bin/zephyr", "engine"]

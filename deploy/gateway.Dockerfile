@@ -12,13 +12,14 @@ RUN /opt/zephyr/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.13-slim-bookworm
 COPY --from=build /opt/zephyr /opt/zephyr
+# Where the engine's socket is mounted: a volume takes its owner from the image that meets it first.
+RUN install -d -o 2000 -g 2000 /var/lib/zephyr/run
 ENV PATH=/opt/zephyr/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     ZEPHYR_HOST=0.0.0.0
-# The uid that also owns the engine's socket.
 USER 2000:2000
-WORKDIR /home
+WORKDIR /tmp
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["python", "-m", "adapters"]

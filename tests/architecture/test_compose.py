@@ -19,7 +19,7 @@ DOCKERFILES = sorted((ROOT / "deploy").glob("*.Dockerfile"))
 OTHERS_VARIABLES = {
     "PATH",
     "HOME",
-    "PYTHONPATH",
+    "LOGNAME",
     "PYTHONUNBUFFERED",
     "PYTHONDONTWRITEBYTECODE",
     "PGPASSWORD",  # libpq's, which asyncpg reads

@@ -16,6 +16,7 @@ from tests.acceptance.gateway import free_port
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "deploy" / "gateway.Dockerfile"
+ENGINE_DOCKERFILE = ROOT / "deploy" / "engine.Dockerfile"
 HOME_IN_IMAGE = "/opt/zephyr"
 
 
@@ -45,9 +46,9 @@ def test_gateway_image_answers_while_it_has_neither_engine_nor_database(
     }
     log = tmp_path / "log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            entrypoint(gateway_home), cwd=tmp_path, env=environment, stdout=output, stderr=output
-        )
+        program, *arguments = entrypoint(DOCKERFILE)
+        command = [str(gateway_home / "bin" / program), *arguments]
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=output, stderr=output)
     try:
         assert status(port, "/healthz", process, log) == 200
         assert status(port, "/readyz", process, log) == 503
@@ -63,6 +64,37 @@ def test_gateway_image_does_not_hold_the_engine(gateway_home: Path) -> None:
     assert not installed & {"vllm", "torch", "transformers"}
 
 
+def test_engine_image_installs_its_launcher_by_the_same_commands() -> None:
+    """So that what is run here for the gateway has been run for the engine as well."""
+    in_gateway, in_engine = (installing(file) for file in (DOCKERFILE, ENGINE_DOCKERFILE))
+    assert in_gateway == in_engine
+    assert len(in_gateway) == 7
+
+
+def test_launcher_starts_from_the_image_and_says_what_it_lacks(gateway_home: Path, tmp_path: Path) -> None:
+    """The entry point of the engine's image finds its templates, and no vLLM here."""
+    templates = list(gateway_home.glob("lib/python3.*/site-packages/serving/engine/templates/*.jinja"))
+    assert templates
+    missing = tmp_path / "no-python"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "ZEPHYR_HOME": str(tmp_path / "home"),
+        "ZEPHYR_ENGINE_PYTHON": str(missing),
+        "ZEPHYR_START_TRIES": "1",
+    }
+    program, *arguments = entrypoint(ENGINE_DOCKERFILE)
+    command = [program.replace(HOME_IN_IMAGE, str(gateway_home)), *arguments]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert str(missing) in done.stderr.replace("\n", "")
+
+
+def installing(file: Path) -> list[str]:
+    """The instructions that put the locked packages and ours into the environment."""
+    found = [f"{one.name} {one.rest}" for one in dockerfile.first_stage(file)]
+    return [text for text in found if text.startswith("COPY ") or "/bin/pip install " in text]
+
+
 def run(command: str, workdir: Path) -> None:
     search = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
@@ -75,11 +107,10 @@ def run(command: str, workdir: Path) -> None:
     assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
 
 
-def entrypoint(home: Path) -> list[str]:
-    """The gateway's ENTRYPOINT, with the interpreter that it finds on the image's PATH."""
-    given = [one.rest for one in dockerfile.instructions(DOCKERFILE) if one.name == "ENTRYPOINT"]
-    program, *arguments = json.loads(given[-1])
-    return [str(home / "bin" / program), *arguments]
+def entrypoint(file: Path) -> list[str]:
+    given = [one.rest for one in dockerfile.instructions(file) if one.name == "ENTRYPOINT"]
+    words: list[str] = json.loads(given[-1])
+    return words
 
 
 def status(port: int, path: str, process: subprocess.Popen[bytes], log: Path) -> int:
