@@ -1,5 +1,6 @@
 """The Dockerfiles' own commands, run here in clean environments, since no image is built by the tests."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -8,11 +9,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 
+from adapters.database.session import connect
 from tests import dockerfile
 from tests.acceptance.gateway import free_port
+from tests.databases import OwnPostgres, log_settings, rows
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "deploy" / "gateway.Dockerfile"
@@ -87,6 +92,37 @@ def test_launcher_starts_from_the_image_and_says_what_it_lacks(gateway_home: Pat
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert str(missing) in done.stderr.replace("\n", "")
+
+
+def test_password_is_taken_from_the_variable_that_the_compose_file_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its URL names no password; any character may be in one."""
+    password = "a/b@c:d%41 #?"
+    server = OwnPostgres(tmp_path)
+    try:
+        (found,) = rows(server.url, "SELECT setting FROM pg_settings WHERE name = 'hba_file'")
+        rows(server.url, f"CREATE ROLE zephyr LOGIN PASSWORD '{password}'")
+        access = Path(found["setting"])
+        access.write_text(f"local all zephyr scram-sha-256\n{access.read_text()}")
+        rows(server.url, "SELECT pg_reload_conf()")
+        url = f"postgresql://zephyr@/postgres?{urlsplit(server.url).query}"
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            rows(url, "SELECT 1")
+        monkeypatch.setenv("PGPASSWORD", password)
+        assert asyncio.run(user_of(url)) == "zephyr"
+    finally:
+        server.close()
+
+
+async def user_of(url: str) -> str:
+    """Who the gateway's own way of connecting is to the server."""
+    connection = await connect(log_settings(url))
+    try:
+        name: str = await connection.fetchval("SELECT current_user")
+    finally:
+        await connection.close()
+    return name
 
 
 def installing(file: Path) -> list[str]:
