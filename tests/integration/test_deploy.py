@@ -105,7 +105,7 @@ def test_password_is_taken_from_the_variable_that_the_compose_file_sets(
         rows(server.url, f"CREATE ROLE zephyr LOGIN PASSWORD '{password}'")
         access = Path(found["setting"])
         access.write_text(f"local all zephyr scram-sha-256\n{access.read_text()}")
-        rows(server.url, "SELECT pg_reload_conf()")
+        reload(server.url)
         url = f"postgresql://zephyr@/postgres?{urlsplit(server.url).query}"
         with pytest.raises(asyncpg.InvalidPasswordError):
             rows(url, "SELECT 1")
@@ -113,6 +113,17 @@ def test_password_is_taken_from_the_variable_that_the_compose_file_sets(
         assert asyncio.run(user_of(url)) == "zephyr"
     finally:
         server.close()
+
+
+def reload(url: str) -> None:
+    """Have the server read its access rules again, and wait until it has."""
+    loaded = "SELECT pg_conf_load_time() AS at"
+    (before,) = rows(url, loaded)
+    rows(url, "SELECT pg_reload_conf()")
+    limit = time.monotonic() + 5
+    while rows(url, loaded)[0]["at"] == before["at"]:
+        assert time.monotonic() < limit
+        time.sleep(0.02)
 
 
 async def user_of(url: str) -> str:
