@@ -460,3 +460,32 @@ def test_nothing_that_was_said_is_in_the_gateways_own_log(gateway: Gateway, engi
     gateway.post("/v1/chat/completions", chat(secret, temperature=9))
     gateway.post("/v1/chat/completions", b'{"' + secret.encode(), **{"content-type": "application/json"})
     assert secret not in gateway.log_text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("GET", "/healthz", {}),
+        ("GET", "/readyz", {}),
+        ("GET", "/openapi.json", {}),
+        ("GET", "/docs", {}),
+        ("GET", "/v1/models", {}),
+        ("GET", "/v1/models/unknown", {}),
+        ("GET", "/nothing", {}),
+        ("PUT", "/v1/models", {}),
+        ("POST", "/v1/chat/completions", {}),
+        ("POST", "/v1/chat/completions", {"origin": "http://evil.example"}),
+        ("POST", "/v1/chat/completions", {"content-encoding": "br"}),
+        ("OPTIONS", "/v1/models", {"origin": "http://localhost", "access-control-request-method": "GET"}),
+        ("GET", "/log/exchanges", {}),
+        ("GET", "/log/exchanges/unknown", {}),
+    ],
+)
+def test_every_answer_has_a_request_id(
+    gateway: Gateway, engine: ScriptedEngine, method: str, path: str, headers: dict[str, str]
+) -> None:
+    """Whatever happens, there is an id to quote; the client's own is not taken over."""
+    answer = gateway.request(method, path, None, {"x-request-id": "mine"} | headers)
+    assert len(answer.headers["x-request-id"]) == 32
+    if answer.status >= 400:
+        assert answer.error["message"]

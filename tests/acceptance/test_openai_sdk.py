@@ -1,11 +1,13 @@
 """An unmodified OpenAI SDK client works against the gateway, sync and async."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 
+from tests.acceptance.conftest import NewGateway
 from tests.acceptance.gateway import Gateway
 from tests.fakes.answers import ToolCall
 from tests.fakes.engine import Script, ScriptedEngine
@@ -183,6 +185,28 @@ def test_one_model(gateway: Gateway, name: str) -> None:
     assert answer.status == 200
     assert answer.json["object"] == "model"
     assert answer.json["id"] == ("scripted-model" if "scripted" in name else answer.json["id"])
+
+
+def test_engine_on_a_unix_socket_with_a_model_of_an_organisation(
+    new_gateway: NewGateway, tmp_path: Path
+) -> None:
+    """The SDK encodes the slash in such a name, and the engine may listen on a socket file."""
+    with (
+        ScriptedEngine(tmp_path / "engine.sock", model="org/name") as engine,
+        new_gateway(ENGINE_URL=engine.url) as gateway,
+        gateway.openai() as client,
+    ):
+        assert [model.id for model in client.models.list()] == ["org/name"]
+        assert client.models.retrieve("org/name").id == "org/name"
+        for name in ("org/name", MODEL):
+            for chunk in client.chat.completions.create(model=name, messages=said(), stream=True):
+                assert chunk.model == "org/name"
+        engine.script = Script(stop_after=2, ending="close")
+        with (
+            client.chat.completions.create(model=MODEL, messages=said(), stream=True) as stream,
+            pytest.raises(openai.APIError),
+        ):
+            list(stream)
 
 
 def test_unknown_model(gateway: Gateway, engine: ScriptedEngine) -> None:

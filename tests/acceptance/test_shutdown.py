@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -40,14 +41,13 @@ def test_answers_that_end_within_the_drain_are_whole(
 ) -> None:
     """Streams and plain answers that are nearly done are finished and recorded."""
     engine.script = Script(pieces=("word ",) * 25, pause=0.03)
-    stream = draining.send(chat(stream=True))
     engine.scripts["plain"] = Script(silence=0.8)
-    plain = draining.send(chat("plain"))
-    read_until(stream, b"word ")
-    engine.wait_for(2)
-    draining.terminate()
-    assert read_until(stream, b"[DONE]")
-    assert b"200 OK" in read_until(plain, b"Hello, world.")
+    with draining.send(chat(stream=True)) as stream, draining.send(chat("plain")) as plain:
+        read_until(stream, b"word ")
+        engine.wait_for(2)
+        draining.terminate()
+        assert read_until(stream, b"[DONE]")
+        assert b"200 OK" in read_until(plain, b"Hello, world.")
     assert wait_for_exit(draining, DRAIN + 4) in ORDERLY
     outcomes = [exchanges.get(seen.headers["x-request-id"])["outcome"] for seen in engine.seen]
     assert outcomes == ["completed", "completed"]
@@ -59,17 +59,17 @@ def test_answers_that_do_not_end_are_told_and_recorded(
     """After the drain streams get an error event, plain answers a 503, the engine is stopped, all is in the log."""
     engine.script = ENDLESS
     engine.scripts["plain"] = Script(silence=60)
-    streams = [draining.send(chat(stream=True)) for _ in range(5)]
-    plain = draining.send(chat("plain"))
-    for one in streams:
-        read_until(one, b"word ")
-    engine.wait_for(6)
-    stopped = time.monotonic()
-    draining.terminate()
-    for one in streams:
-        rest = read_until(one, b"shutting_down")
-        assert b"[DONE]" not in rest
-    assert b"HTTP/1.1 503" in read_until(plain, b"shutting_down")
+    with ExitStack() as sockets:
+        streams = [sockets.enter_context(draining.send(chat(stream=True))) for _ in range(5)]
+        plain = sockets.enter_context(draining.send(chat("plain")))
+        for one in streams:
+            read_until(one, b"word ")
+        engine.wait_for(6)
+        stopped = time.monotonic()
+        draining.terminate()
+        for one in streams:
+            assert b"[DONE]" not in read_until(one, b"shutting_down")
+        assert b"HTTP/1.1 503" in read_until(plain, b"shutting_down")
     assert wait_for_exit(draining, DRAIN + 5) in ORDERLY
     assert time.monotonic() - stopped < DRAIN + 3
     assert [seen.wait(1.0) for seen in engine.seen] == ["aborted"] * 6
@@ -81,11 +81,11 @@ def test_answers_that_do_not_end_are_told_and_recorded(
 def test_new_requests_are_refused_while_draining(draining: Gateway, engine: ScriptedEngine) -> None:
     """Who comes on an open connection while the gateway drains is told to come back."""
     engine.script = ENDLESS
-    stream = draining.send(chat(stream=True))
-    read_until(stream, b"word ")
-    draining.terminate()
-    time.sleep(0.3)
-    answer = draining.post("/v1/chat/completions", chat())
+    with draining.send(chat(stream=True)) as stream:
+        read_until(stream, b"word ")
+        draining.terminate()
+        time.sleep(0.3)
+        answer = draining.post("/v1/chat/completions", chat())
     assert (answer.status, answer.error["code"]) == (503, "shutting_down")
     assert int(answer.headers["retry-after"]) >= 1
     assert len(engine.seen) == 1
@@ -115,11 +115,11 @@ def test_kill_stops_the_engines_work_and_corrupts_nothing(
     with new_gateway() as gateway:
         done = [gateway.post("/v1/chat/completions", chat()).json["id"] for _ in range(5)]
         engine.script = ENDLESS
-        streams = [gateway.send(chat(stream=True)) for _ in range(5)]
-        for one in streams:
-            read_until(one, b"word ")
-        killed = time.monotonic()
-        gateway.kill()
+        with ExitStack() as sockets:
+            for _ in range(5):
+                read_until(sockets.enter_context(gateway.send(chat(stream=True))), b"word ")
+            killed = time.monotonic()
+            gateway.kill()
         assert [seen.wait(1.0) for seen in engine.seen[5:]] == ["aborted"] * 5
         assert max(seen.ended for seen in engine.seen) - killed < 1.0
         for id in done:
@@ -129,5 +129,3 @@ def test_kill_stops_the_engines_work_and_corrupts_nothing(
         gateway.wait_until_ready()
         answer = gateway.post("/v1/chat/completions", chat())
         assert exchanges.now(answer.json["id"])
-        for one in streams:
-            one.close()

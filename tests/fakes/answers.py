@@ -152,10 +152,10 @@ def events(
     yield DONE
 
 
-def models() -> Json:
+def models(model: str) -> Json:
     """The answer of /v1/models, with the path that it gives away."""
     card = {
-        "id": MODEL,
+        "id": model,
         "object": "model",
         "created": 1_700_000_000,
         "owned_by": "vllm",

@@ -97,8 +97,9 @@ class Seen:
 class ScriptedEngine:
     """One engine at one address: a free port of this machine, or a unix socket."""
 
-    def __init__(self, socket_path: Path | None = None) -> None:
+    def __init__(self, socket_path: Path | None = None, *, model: str = answers.MODEL) -> None:
         self.socket_path = socket_path
+        self.model = model
         self.script = Script()
         self.scripts: dict[str, Script] = {}
         """Scripts for the requests whose last text is the key."""
@@ -305,7 +306,7 @@ class _Connection:
             case "/health":
                 return (200 if engine.healthy else 503), b"", "text/plain"
             case "/v1/models":
-                return 200, answers.compact(answers.models()), "application/json"
+                return 200, answers.compact(answers.models(engine.model)), "application/json"
             case "/tokenizer_info":
                 return 200, answers.compact(answers.tokenizer_info()), "application/json"
             case "/metrics":
