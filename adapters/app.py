@@ -21,6 +21,10 @@ from adapters.conversations.writer import ExchangeWriter
 from adapters.database.session import create_engine
 from adapters.engine.client import EngineClient
 from adapters.engine.watch import EngineWatch
+from adapters.gpu import routes as gpu_routes
+from adapters.gpu.meter import EngineMeter
+from adapters.gpu.nvml import Nvml
+from adapters.gpu.sampler import Sampler
 from adapters.observability import health
 from adapters.observability.health import Part
 from adapters.openai import documentation
@@ -53,6 +57,7 @@ class Gateway:
         )
         self._history = ExchangeRepository(self._database, settings.log.log_page_bytes)
         self._formatter = Formatter(settings.code)
+        self._sampler = Sampler(Nvml(), EngineMeter(self._engine, self._watch), settings.gpu)
         self._endpoints = load_endpoints(settings.zephyr)
         chat = GenerationDoor("/v1/chat/completions", ChatRequest, self._completions, settings)
         completions = GenerationDoor("/v1/completions", CompletionRequest, self._completions, settings)
@@ -86,6 +91,7 @@ class Gateway:
                 settings=self._settings,
             )
         )
+        api.include_router(gpu_routes.routes(self._sampler, self._settings.server))
         api.include_router(health.routes({"engine": self._engine_part, "log": self._log_part}))
         install_refusals(api)
         described = api.openapi
@@ -106,6 +112,7 @@ class Gateway:
             stack.callback(self._engine.close)
             stack.push_async_callback(self._watch.close)
             stack.push_async_callback(self._formatter.close)
+            stack.push_async_callback(self._sampler.close)
             yield
 
     async def _close_log(self) -> None:
@@ -114,6 +121,7 @@ class Gateway:
 
     async def end_streams(self) -> None:
         """End what would otherwise go on for ever, in order, while everything it needs still works."""
+        self._sampler.close_watching()
         await self.admission.drain(self._settings.server.drain_seconds)
 
     def _engine_part(self) -> Part:

@@ -170,7 +170,7 @@ class GpuSettings(Group):
     """The live statistics."""
 
     gpu_interval: float = Field(
-        1.0, ge=0.1, description="Seconds between two messages of the statistics websocket."
+        1.0, ge=0.1, le=60, description="Seconds between two messages of the statistics websocket."
     )
     gpu_max_sockets: int = Field(256, ge=1, description="Statistics websockets open at once.")
 

@@ -11,7 +11,7 @@ import pytest
 from adapters.settings import CodeSettings
 from adapters.zephyr.formatting import Formatter
 
-FAST = CodeSettings(black_timeout=1.0, black_max_bytes=4096)
+FAST = CodeSettings.model_validate({"black_timeout": 1.0, "black_max_bytes": 4096})
 SLOW = "(" * 2000 + ")" * 2000  # black needs many seconds for this, and makes megabytes of it
 
 

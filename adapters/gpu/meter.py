@@ -1,0 +1,102 @@
+"""What the engine's own metrics say about its work."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from adapters.engine.client import EngineClient
+from adapters.engine.watch import EngineWatch
+from adapters.errors import GatewayError
+from adapters.gpu.schemas import EngineStats
+
+# vLLM 0.32's names; one line for each engine behind the same server.
+_RUNNING = "vllm:num_requests_running"
+_WAITING = "vllm:num_requests_waiting"
+_KV_CACHE = "vllm:kv_cache_usage_perc"
+_PROMPT = "vllm:prompt_tokens_total"
+_GENERATION = "vllm:generation_tokens_total"
+_LONGEST_SECONDS = 60.0  # a rate over a longer time says nothing about now
+_NAMES = (_RUNNING, _WAITING, _KV_CACHE, _PROMPT, _GENERATION)
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    at: float
+    prompt: float
+    generation: float
+
+
+class EngineMeter:
+    """Asks the engine, and makes rates of its counters."""
+
+    def __init__(
+        self, client: EngineClient, watch: EngineWatch, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client = client
+        self._watch = watch
+        self._now = now
+        self._last: _Counted | None = None
+
+    async def read(self) -> EngineStats:
+        """The engine's state; rates are those since the last reading."""
+        state = self._watch.state
+        values = await self._values() if state.ready else {}
+        counted = self._counted(values)
+        last, self._last = self._last, counted
+        prompt, generation = _rates(last, counted)
+        return EngineStats(
+            ready=state.ready,
+            problem=f"The engine {state.problem}." if state.problem else None,
+            running=_whole(values, _RUNNING),
+            waiting=_whole(values, _WAITING),
+            kv_cache_usage=_mean(values, _KV_CACHE),
+            prompt_tokens_per_second=prompt,
+            generation_tokens_per_second=generation,
+        )
+
+    async def _values(self) -> dict[str, list[float]]:
+        try:
+            status, body = await self._client.get("/metrics")
+        except GatewayError:
+            return {}  # the watch will say what is wrong with it
+        return samples(body) if status == 200 else {}
+
+    def _counted(self, values: dict[str, list[float]]) -> _Counted | None:
+        if _PROMPT not in values or _GENERATION not in values:
+            return None
+        return _Counted(self._now(), sum(values[_PROMPT]), sum(values[_GENERATION]))
+
+
+def samples(metrics: bytes) -> dict[str, list[float]]:
+    """The values of the metrics that are wanted, from Prometheus' text format.
+
+    The page has a thousand lines of which some five matter; a full parser takes ten times as long.
+    """
+    found: dict[str, list[float]] = {}
+    for line in metrics.decode(errors="replace").splitlines():
+        if line.startswith("vllm:"):
+            name = line.partition("{")[0].partition(" ")[0]
+            if name in _NAMES:
+                found.setdefault(name, []).append(float(line.rpartition(" ")[2]))
+    return found
+
+
+def _rates(last: _Counted | None, now: _Counted | None) -> tuple[float | None, float | None]:
+    # Counters that go back are those of an engine that has restarted.
+    if last is None or now is None or now.prompt < last.prompt or now.generation < last.generation:
+        return None, None
+    seconds = now.at - last.at
+    if not 0 < seconds <= _LONGEST_SECONDS:
+        return None, None
+    return (
+        round((now.prompt - last.prompt) / seconds, 1),
+        round((now.generation - last.generation) / seconds, 1),
+    )
+
+
+def _whole(values: dict[str, list[float]], name: str) -> int | None:
+    return round(sum(values[name])) if name in values else None
+
+
+def _mean(values: dict[str, list[float]], name: str) -> float | None:
+    return round(sum(values[name]) / len(values[name]), 4) if name in values else None
