@@ -119,7 +119,7 @@ def look_at_database(settings: Settings) -> Finding:
     made = (settings.home / "postgres" / "data").exists()
     return unless_refused(
         "database",
-        lambda: postgres.find_programs(settings.home / "postgres", postgres.Account(uid=None)),
+        lambda: postgres.find_programs(settings.home / "postgres", postgres.OURSELVES),
         f"embedded PostgreSQL, {'its data is there' if made else 'to be made at the first start'}",
     )
 

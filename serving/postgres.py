@@ -35,10 +35,10 @@ class Account:
     """Who the server runs as; None for ourselves."""
 
     uid: int | None
+    gid: int | None
 
-    @property
-    def as_arguments(self) -> dict[str, object]:
-        return {} if self.uid is None else {"user": self.uid, "group": self.uid, "extra_groups": []}
+
+OURSELVES = Account(uid=None, gid=None)
 
 
 class Postgres:
@@ -72,6 +72,7 @@ class Postgres:
             environment=inherited_environment("PG"),
             directory=self.folder,
             user=account.uid,
+            group=account.gid,
             stop_signal=signal.SIGINT,  # a fast shutdown; SIGTERM would wait for clients
         )
 
@@ -141,7 +142,7 @@ def refuse_full_disk(folder: Path) -> None:
 def find_account() -> Account:
     """Ourselves; as root, a system user of its own, made when it is missing."""
     if os.geteuid() != 0:
-        return Account(uid=None)
+        return OURSELVES
     if not user_exists():
         try:
             run_program(
@@ -154,14 +155,15 @@ def find_account() -> Account:
                     "/bin/false",
                     SYSTEM_USER,
                 ],
-                Account(uid=None),
+                OURSELVES,
             )
         except OSError as error:
             raise CannotRun(
                 f"PostgreSQL does not run as root and the user {SYSTEM_USER} cannot be made ({error.strerror}). "
                 "Start as another user, or set DATABASE_URL."
             ) from error
-    return Account(uid=pwd.getpwnam(SYSTEM_USER).pw_uid)
+    entry = pwd.getpwnam(SYSTEM_USER)
+    return Account(uid=entry.pw_uid, gid=entry.pw_gid)
 
 
 def user_exists() -> bool:
@@ -176,9 +178,9 @@ def make_folder(folder: Path, account: Account) -> None:
     """Only the server and we may enter: whoever reaches the socket is trusted."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
-    if account.uid is None:
+    if account.uid is None or account.gid is None:
         return
-    os.chown(folder, account.uid, account.uid)
+    os.chown(folder, account.uid, account.gid)
     folder.parent.chmod(folder.parent.stat().st_mode | 0o011)
     closed = closed_folder_above(folder)
     if closed is not None:
@@ -222,7 +224,9 @@ def run_program(command: Sequence[str], account: Account) -> None:
         capture_output=True,
         text=True,
         check=False,
-        **account.as_arguments,  # type: ignore[call-overload]
+        user=account.uid,
+        group=account.gid,
+        extra_groups=None if account.uid is None else [],
     )
     if result.returncode != 0:
         raise CannotRun(f"{Path(command[0]).name} failed:\n{(result.stdout + result.stderr).strip()[-1000:]}")

@@ -68,7 +68,8 @@ SMOLLM2 = Model(
     tool_parser="hermes",
     known_answers=(
         KnownAnswer(question="What is the capital of France?", contains="Paris"),
-        KnownAnswer(question="What is the capital of Italy?", contains="Rome"),
+        KnownAnswer(question="What is the capital of Japan?", contains="Tokyo"),
+        KnownAnswer(question="What is the opposite of hot?", contains="cold"),
     ),
 )
 

@@ -11,7 +11,7 @@ STEPS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"Starting to load model", "loading the model"),
         (r"Loading safetensors checkpoint shards:\s+(\d+)%", "loading weights, {} %"),
         (r"Start(?:ing|ed)? (?:to )?compil|Dynamo bytecode transform|Compiling a graph", "compiling"),
-        (r"Warming up model|warmup", "warming up"),
+        (r"Warming up model", "warming up"),
         (r"Capturing CUDA graphs.*?(\d+)%", "capturing CUDA graphs, {} %"),
         (r"init engine \(", "starting its server"),
     )

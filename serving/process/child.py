@@ -30,7 +30,8 @@ class Command:
     argv: Sequence[str]
     environment: Mapping[str, str] = field(repr=False)
     directory: Path | None = None
-    user: int | None = None  # uid and gid to run as, where not our own
+    user: int | None = None  # who to run as, where not ourselves
+    group: int | None = None
     stop_signal: signal.Signals = signal.SIGTERM
 
 
@@ -70,7 +71,7 @@ class Child:
             cwd=command.directory,
             start_new_session=True,
             user=command.user,
-            group=command.user,
+            group=command.group,
             extra_groups=None if command.user is None else [],
         )
         lifeline.watch(process.pid, command.stop_signal)

@@ -1,0 +1,8 @@
+#!/bin/sh
+# Set up everything that the tests need, then run them all. Arguments go to pytest: ./test.sh tests/unit -k settings
+set -eu
+cd "$(dirname "$0")"
+
+. setup/python.sh
+"$PYTHON" setup/environment.py dev engine
+exec .venv/bin/python -m pytest "$@"
