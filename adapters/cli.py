@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from adapters.conversations.repository import ExchangeRepository
     from adapters.settings import LogSettings
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="The gateway.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="The gateway."
+)
 log = typer.Typer(no_args_is_help=True, help="Read the conversation log.")
 app.add_typer(log, name="log")
 
@@ -39,10 +41,10 @@ def migrate(
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the database.")] = 60.0,
 ) -> None:
     """Bring the database to the schema that this version expects."""
-    from adapters.database import migrate
+    from adapters.database.migrate import CannotMigrate, migrate
 
-    with _plain_errors():
-        asyncio.run(migrate.migrate(_log_settings(), patience=wait))
+    with _plain_errors(CannotMigrate):
+        asyncio.run(migrate(_log_settings(), patience=wait))
         typer.echo("The database is up to date.")
 
 
@@ -153,16 +155,16 @@ def _print_lines(exchanges: "list[Exchange]") -> None:
 
 
 @contextmanager
-def _plain_errors() -> Iterator[None]:
+def _plain_errors(*foreseen: type[Exception]) -> Iterator[None]:
     """End with a sentence on standard error where something foreseen goes wrong."""
-    from adapters.database.migrate import CannotMigrate
     from adapters.errors import GatewayError
     from adapters.observability import logs
     from adapters.settings import BadSettings
 
     logs.configure(logging.WARNING)
+    expected: tuple[type[Exception], ...] = (BadSettings, GatewayError, *foreseen)
     try:
         yield
-    except (BadSettings, CannotMigrate, GatewayError) as error:
+    except expected as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2 if isinstance(error, BadSettings) else 1) from None

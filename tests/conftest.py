@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.databases import (  # noqa: F401  # fixtures
-    OwnPostgres,
+    PostgresServer,
     _numbers,
     _template,
     database_url,
@@ -14,8 +14,8 @@ from tests.databases import (  # noqa: F401  # fixtures
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """One PostgreSQL server for the suite."""
-    server = OwnPostgres(tmp_path_factory.mktemp("postgres"))
+    server = PostgresServer()
     yield server.url
     server.close()

