@@ -50,6 +50,7 @@ class Postgres:
         self.start_seconds = start_seconds
         self.folder = home / "postgres"
         self._data = self.folder / "data"
+        self._published = home / "run" / "database-url"  # where `zephyr log` looks for the database
         self._tell = tell
         self._programs = Path()
 
@@ -87,9 +88,12 @@ class Postgres:
             "postgres", f"create database {DATABASE}"
         ):
             raise StartFailed(f"the database {DATABASE} cannot be made")
+        self._published.parent.mkdir(exist_ok=True, mode=0o700)
+        self._published.write_text(f"{self.url}\n")
 
     def down(self) -> None:
-        """Its socket goes with it."""
+        """Its address is no longer to be found."""
+        self._published.unlink(missing_ok=True)
 
     async def _query(self, database: str, statement: str) -> bool:
         """Whether a statement succeeds."""

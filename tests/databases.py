@@ -31,8 +31,8 @@ class PostgresServer:
 
     def __init__(self) -> None:
         # Not in pytest's folder: as root, PostgreSQL runs as another user, who may not enter that.
-        self._home = Path(tempfile.mkdtemp(prefix="zephyr-"))
-        self._postgres = Postgres(self._home, 30.0, lambda *_: None)
+        self.home = Path(tempfile.mkdtemp(prefix="zephyr-"))
+        self._postgres = Postgres(self.home, 30.0, lambda *_: None)
         self.url = self._postgres.url
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -94,7 +94,7 @@ class PostgresServer:
             self.thaw()
             self._process.send_signal(signal.SIGINT)
             self._process.wait(30)
-        shutil.rmtree(self._home)
+        shutil.rmtree(self.home)
 
     def _processes(self) -> list[psutil.Process]:
         assert self._process is not None

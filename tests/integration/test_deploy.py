@@ -17,7 +17,7 @@ import pytest
 from adapters.database.session import connect
 from tests import dockerfile
 from tests.acceptance.gateway import free_port
-from tests.databases import OwnPostgres, log_settings, rows
+from tests.databases import PostgresServer, log_settings, rows
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "deploy" / "gateway.Dockerfile"
@@ -95,11 +95,11 @@ def test_launcher_starts_from_the_image_and_says_what_it_lacks(gateway_home: Pat
 
 
 def test_password_is_taken_from_the_variable_that_the_compose_file_sets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its URL names no password; any character may be in one."""
     password = "a/b@c:d%41 #?"
-    server = OwnPostgres(tmp_path)
+    server = PostgresServer()
     try:
         (found,) = rows(server.url, "SELECT setting FROM pg_settings WHERE name = 'hba_file'")
         rows(server.url, f"CREATE ROLE zephyr LOGIN PASSWORD '{password}'")

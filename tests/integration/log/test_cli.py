@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from adapters.conversations.writer import ExchangeWriter
-from tests.databases import fetch
+from tests.databases import PostgresServer, fetch, log_settings
 from tests.records import an_exchange
 
 ROOT = Path(__file__).parents[3]
@@ -43,15 +43,15 @@ async def test_one_exchange_is_shown(writer: ExchangeWriter, database_url: str) 
     assert "[red]not markup[/red]" in _run("log", "show", id, DATABASE_URL=database_url).stdout
 
 
-async def test_the_running_stacks_database_is_found(
-    writer: ExchangeWriter, database_url: str, tmp_path: Path
-) -> None:
-    """Without DATABASE_URL, the log is that of the stack whose home this is."""
+async def test_the_running_stacks_database_is_found(own_postgres: PostgresServer) -> None:
+    """Without DATABASE_URL, the log is that of the stack that runs in this home."""
+    writer = ExchangeWriter(log_settings(own_postgres.url))
+    await writer.start()
     exchange = an_exchange()
     await writer.commit(exchange)
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "database-url").write_text(f"{database_url}\n")
-    assert _ids(_run("log", "list", "--json", ZEPHYR_HOME=str(tmp_path))) == [str(exchange.id)]
+    await writer.close()
+    found = _run("log", "list", "--json", "--limit", "1", ZEPHYR_HOME=str(own_postgres.home))
+    assert _ids(found) == [str(exchange.id)]
 
 
 def test_what_is_not_there_is_said_in_a_sentence(database_url: str, tmp_path: Path) -> None:
