@@ -25,6 +25,23 @@ def test_one_version_everywhere() -> None:
     assert released[0] == project["version"] == adapters.__version__
 
 
+def test_architecture_page_has_a_line_for_every_package() -> None:
+    """A module or package that is added, moved or removed changes the page."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    for package in ("adapters", "serving"):
+        table = page.split(f"| `{package}`: ", 1)[1].split("\n\n", 1)[0]
+        rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+        named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+        assert named == parts(ROOT / package)
+
+
+def parts(package: Path) -> set[str]:
+    found = {
+        path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    return found - {"__init__", "__main__"}
+
+
 def test_decisions_are_numbered_once_and_listed() -> None:
     """The index has a line for every decision, in order."""
     numbers = [file.name[:4] for file in decisions()]

@@ -1,5 +1,7 @@
 """The page about the settings says what the settings are."""
 
+import re
+
 from docs.write_settings import FILE, document, gateway_variables, host_variables
 
 
@@ -15,3 +17,11 @@ def test_every_setting_says_what_it_means() -> None:
     for row in rows:
         assert len(row) == 3, row
         assert all(row), row
+
+
+def test_documents_name_only_settings_that_exist() -> None:
+    """A variable that was renamed leaves no old name behind."""
+    known = gateway_variables() | host_variables() | {"ZEPHYR_ENGINE_BUILD"}
+    for document in files("*.md"):
+        named = set(re.findall(r"\bZEPHYR_[A-Z_]*[A-Z]\b", document.read_text()))
+        assert named <= known, f"{document.name}: {named - known}"
