@@ -15,7 +15,7 @@ _WHEN_UNKNOWN = (
     *("<s>", "</s>", "<unk>", "<pad>", "<bos>", "<eos>"),
     *("[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "<start_of_turn>", "<end_of_turn>"),
 )
-_ESCAPED = re.compile(rb"\\u00(?:3c|5b)", re.IGNORECASE)  # JSON's other spelling of < and [
+_ESCAPED = re.compile(rb"\\[u/]")  # JSON's other spellings of any character of a marker
 
 
 class Markers:

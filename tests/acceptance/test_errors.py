@@ -207,12 +207,14 @@ def opening(*more: bytes) -> Script:
     return Script(events=[first, second, *more])
 
 
+FINISH = answers.event({"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "stop"}]})
 BROKEN_STREAMS = {
     "closed": Script(stop_after=3, ending="close"),
     "reset": Script(stop_after=3, ending="reset"),
     "aborted": Script(finish_reason="abort"),
     "finished with an error": Script(finish_reason="error"),
     "ended without the end mark": opening(),
+    "finished without the end mark": opening(FINISH),
     "error event": opening(
         answers.event(answers.error(500, "died at /secret/path", type="InternalServerError")), answers.DONE
     ),
