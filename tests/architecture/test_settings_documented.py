@@ -3,6 +3,7 @@
 import re
 
 from docs.write_settings import FILE, document, gateway_variables, host_variables
+from tests.architecture.checkout import files
 
 
 def test_settings_page_is_written_from_the_settings() -> None:
@@ -22,6 +23,6 @@ def test_every_setting_says_what_it_means() -> None:
 def test_documents_name_only_settings_that_exist() -> None:
     """A variable that was renamed leaves no old name behind."""
     known = gateway_variables() | host_variables() | {"ZEPHYR_ENGINE_BUILD"}
-    for document in files("*.md"):
-        named = set(re.findall(r"\bZEPHYR_[A-Z_]*[A-Z]\b", document.read_text()))
-        assert named <= known, f"{document.name}: {named - known}"
+    for page in files("*.md"):
+        named = set(re.findall(r"\bZEPHYR_[A-Z_]*[A-Z]\b", page.read_text()))
+        assert named <= known, f"{page.name}: {named - known}"
