@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapters import __version__
@@ -32,6 +33,7 @@ from adapters.openai import routes as openai_routes
 from adapters.openai.door import GenerationDoor
 from adapters.refusals import install as install_refusals
 from adapters.settings import Settings
+from adapters.web import routes as web_routes
 from adapters.zephyr import routes as zephyr_routes
 from adapters.zephyr.endpoint import load as load_endpoints
 from adapters.zephyr.formatting import Formatter
@@ -100,6 +102,9 @@ class Gateway:
             return documentation.document(described(), doors)
 
         api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend its document
+        sockets = {gpu_routes.LIVE_PATH: gpu_routes.LIVE_SUMMARY}
+        api.include_router(web_routes.routes(describe=openapi, sockets=sockets, watch=self._watch))
+        api.mount("/static", StaticFiles(directory=web_routes.STATIC))
         return api
 
     @asynccontextmanager

@@ -11,19 +11,21 @@ from adapters.gpu.sampler import Sampler
 from adapters.gpu.schemas import Stats
 from adapters.settings import ServerSettings
 
+LIVE_PATH = "/zephyr/ws/gpu-stats"
+LIVE_SUMMARY = "GPU and engine statistics, live"
 _GOING_AWAY = 1001
 
 
 def routes(sampler: Sampler, server: ServerSettings) -> APIRouter:
     """The routes, over one sampler."""
-    router = APIRouter(prefix="/zephyr", tags=["Statistics"])
+    router = APIRouter(tags=["Statistics"])
 
-    @router.get("/gpu-stats", summary="GPU and engine statistics, once")
+    @router.get("/zephyr/gpu-stats", summary="GPU and engine statistics, once")
     async def gpu_stats() -> Stats:
         """What `ws://…/zephyr/ws/gpu-stats` sends about once a second."""
         return await sampler.once()
 
-    @router.websocket("/ws/gpu-stats")
+    @router.websocket(LIVE_PATH)
     async def live_gpu_stats(socket: WebSocket) -> None:
         try:
             check_page(socket, server.allowed_origins)

@@ -43,7 +43,7 @@ def _request(endpoint: Endpoint, model: type[Asked]) -> dict[str, Any]:
     body = {
         "required": not in_query,
         "content": {
-            "application/json": {"schema": model.model_json_schema(), "example": endpoint.example},
+            "application/json": {"schema": _schema(endpoint, model), "example": endpoint.example},
             "application/x-ndjson": {"schema": {"type": "string"}, "example": line},
         },
     }
@@ -58,3 +58,10 @@ def _request(endpoint: Endpoint, model: type[Asked]) -> dict[str, Any]:
         for name in in_query
     ]
     return {"requestBody": body, **({"parameters": parameters} if parameters else {})}
+
+
+def _schema(endpoint: Endpoint, model: type[Asked]) -> dict[str, Any]:
+    """The request's schema, with the endpoint's own fields first."""
+    schema = model.model_json_schema()
+    own = {name: schema["properties"][name] for name in endpoint.fields}
+    return schema | {"properties": own | schema["properties"]}

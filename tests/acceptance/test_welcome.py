@@ -1,0 +1,117 @@
+"""`GET /`: a page for people, JSON for programs."""
+
+import re
+import shlex
+from html.parser import HTMLParser
+
+import pytest
+
+from tests.acceptance.conftest import NewGateway
+from tests.acceptance.gateway import Answer, Gateway
+from tests.fakes.engine import ScriptedEngine
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+class Page(HTMLParser):
+    """What a page refers to, and what it brings along."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.links: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: set[str] = set()
+        self.text = ""
+        self.feed(answer.body.decode())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        found = {name: value or "" for name, value in attrs}
+        self.attributes.update(found)
+        if tag == "a":
+            self.links.append(found["href"])
+        elif tag in ("link", "img", "script"):
+            self.loaded.append(found.get("href") or found.get("src") or "")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def browse(gateway: Gateway, **headers: str) -> Page:
+    answer = gateway.get("/", accept=BROWSER, **headers)
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    return Page(answer)
+
+
+@pytest.mark.parametrize("accept", ["application/json", "*/*", ""])
+def test_a_program_gets_every_endpoint_of_the_api_as_json(
+    gateway: Gateway, engine: ScriptedEngine, accept: str
+) -> None:
+    answer = gateway.get("/", accept=accept)
+    assert answer.headers["content-type"] == "application/json"
+    told = {(card["method"], card["path"]) for card in answer.json["endpoints"]}
+    paths = gateway.get("/openapi.json").json["paths"]
+    described = {(method.upper(), path) for path, operations in paths.items() for method in operations}
+    assert told == (described - {("GET", "/")}) | {("WS", "/zephyr/ws/gpu-stats")}
+    assert all(card["summary"] for card in answer.json["endpoints"])
+    assert answer.json["model"] == {"name": "scripted-model", "ready": True, "problem": None}
+
+
+def test_a_person_gets_a_page_with_every_endpoint(gateway: Gateway, engine: ScriptedEngine) -> None:
+    page = browse(gateway)
+    for card in gateway.get("/").json["endpoints"]:
+        assert card["path"] in page.text
+        assert card["summary"] in page.text
+        assert card["example"] in page.text
+    assert "scripted-model is ready" in page.text
+    assert {"/docs", "https://huggingface.co/HuggingFaceH4/zephyr-7b-beta"} <= set(page.links)
+    assert "https://arxiv.org/abs/2310.16944" in page.links
+
+
+def test_the_page_loads_nothing_from_elsewhere_and_has_nothing_inline(
+    gateway: Gateway, engine: ScriptedEngine
+) -> None:
+    page = browse(gateway)
+    assert page.loaded
+    for address in page.loaded:
+        assert re.match(r"^/static/[\w.]+$", address)
+        assert gateway.get(address).status == 200
+    assert not {"script", "style"} & set(page.tags)
+    assert not {name for name in page.attributes if name == "style" or name.startswith("on")}
+    policy = gateway.get("/", accept=BROWSER).headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'self'")
+
+
+def test_what_a_client_calls_the_server_is_escaped(gateway: Gateway, engine: ScriptedEngine) -> None:
+    page = browse(gateway, host='a"><script>x</script>')
+    assert "script" not in page.tags
+
+
+def test_the_examples_on_the_page_run(gateway: Gateway, engine: ScriptedEngine) -> None:
+    cards = [card for card in gateway.get("/").json["endpoints"] if card["method"] == "POST"]
+    assert len(cards) >= 7
+    for card in cards:
+        words = [word for word in shlex.split(card["example"]) if word != "\n"]
+        assert words[:2] == ["curl", gateway.url + card["path"]]
+        options = dict(zip(words[2::2], words[3::2], strict=True))
+        name, _, value = options["-H"].partition(": ")
+        answer = gateway.post(card["path"], options["-d"].encode(), **{name: value})
+        assert answer.status == 200, answer.body
+
+
+def test_while_the_engine_is_away_the_page_says_so(new_gateway: NewGateway, engine: ScriptedEngine) -> None:
+    gateway = new_gateway(ENGINE_URL="http://127.0.0.1:1")
+    gateway.start()
+    try:
+        gateway.wait_until_alive()
+        assert "Not ready yet. The engine cannot be reached." in " ".join(browse(gateway).text.split())
+        assert gateway.get("/").json["model"]["ready"] is False
+    finally:
+        gateway.kill()
+
+
+def test_paths_outside_the_static_folder_are_not_served(gateway: Gateway, engine: ScriptedEngine) -> None:
+    for path in ("/static/../routes.py", "/static/%2e%2e/routes.py", "/static/", "/static/absent.css"):
+        assert gateway.get(path).status == 404
