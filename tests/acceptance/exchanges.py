@@ -20,7 +20,7 @@ class Exchanges:
 
     def now(self, id: str) -> dict[str, Any] | None:
         """The exchange of an id as the client saw it, if it is there at this moment."""
-        rows = self.sql("SELECT * FROM exchanges WHERE id = $1::uuid", id.rpartition("-")[2])
+        rows = self.sql("SELECT * FROM exchanges WHERE id = $1::uuid", id.removeprefix("chatcmpl-").removeprefix("cmpl-"))
         return _decoded(rows[0]) if rows else None
 
     def get(self, id: str, seconds: float = 5.0) -> dict[str, Any]:
