@@ -40,7 +40,11 @@ class ServerSettings(Group):
     max_connections: int = Field(
         4096, ge=1, description="Connections open at once before new ones are refused."
     )
-    body_timeout: float = Field(30.0, gt=0, description="Seconds a client may take to send its request body.")
+    body_timeout: float = Field(
+        30.0,
+        gt=0,
+        description="Seconds a client may take to send a request's head, and again to send its body.",
+    )
     drain_seconds: float = Field(
         5.0, ge=0, description="Seconds that running answers get to finish when the gateway is told to stop."
     )

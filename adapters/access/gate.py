@@ -105,14 +105,16 @@ def check_origin(origin: str, own: str, allowed: tuple[str, ...]) -> None:
         raise Forbidden("Pages of this origin may not call this server.", code="origin_not_allowed")
 
 
-async def respond(send: Send, error: GatewayError) -> None:
-    """Send an error as the whole answer."""
+async def respond(send: Send, error: GatewayError, *, closing: bool = False) -> None:
+    """Send an error as the whole answer; with `closing`, as the last one on its connection."""
     body = error.body()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         *error.headers(),
     ]
+    if closing:
+        headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -73,6 +73,27 @@ def test_slow_body(strict: Gateway, engine: ScriptedEngine) -> None:
     assert engine.seen == []
 
 
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nhost", HEAD])
+def test_slow_head(strict: Gateway, sent: bytes) -> None:
+    """A connection on which no whole head comes is not kept open for ever."""
+    with strict.connect() as one:
+        one.sendall(sent)
+        began = time.monotonic()
+        assert b"HTTP/1.1 408" in read_until(one, b"request_timeout")
+        assert one.recv(1) == b""
+        assert time.monotonic() - began < 3
+
+
+def test_slow_second_head(strict: Gateway, engine: ScriptedEngine) -> None:
+    """Nor is one where that happens after a good request."""
+    with strict.connect() as one:
+        one.sendall(b"GET /healthz HTTP/1.1\r\nhost: g\r\n\r\n")
+        read_until(one, b"alive")
+        time.sleep(0.7)
+        one.sendall(b"GET /healthz HTTP/1.1\r\nhost: g\r\n")
+        assert b"HTTP/1.1 408" in read_until(one, b"request_timeout")
+
+
 def test_compressed_body(strict: Gateway, engine: ScriptedEngine) -> None:
     """A small body that could unpack into a huge one is not unpacked."""
     body = gzip.compress(json.dumps(chat()).encode())
@@ -100,7 +121,7 @@ def test_not_http(strict: Gateway) -> None:
     """Garbage is refused and harms nobody."""
     with strict.connect() as one:
         one.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 20 + b"\r\n\r\n")
-        assert b"HTTP/1.1 400" in one.recv(4096)
+        assert b"HTTP/1.1 400" in read_until(one, b"invalid_http")
     assert strict.get("/healthz").status == 200
 
 
@@ -133,7 +154,9 @@ def test_more_connections_than_allowed(new_gateway: NewGateway, engine: Scripted
     with new_gateway(ZEPHYR_MAX_CONNECTIONS="10") as gateway:
         idle: list[socket.socket] = [gateway.connect() for _ in range(12)]
         time.sleep(0.2)
-        assert gateway.get("/healthz").status == 503
+        answer = gateway.get("/healthz")
+        assert (answer.status, answer.error["code"]) == (503, "overloaded")
+        assert answer.headers["retry-after"] and answer.headers["x-request-id"]
         for one in idle:
             one.close()
         gateway.wait_until_alive()
