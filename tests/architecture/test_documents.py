@@ -18,6 +18,14 @@ def test_links_within_the_checkout_lead_somewhere() -> None:
     assert not dead
 
 
+def test_files_that_are_named_exist() -> None:
+    """A path in a document is a path of the checkout."""
+    folders = "adapters|serving|zephyr|tests|docs|setup|deploy|benchmarks"
+    for page in files("*.md"):
+        for name in re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text()):
+            assert (ROOT / name).exists(), f"{page.relative_to(ROOT)} names {name}"
+
+
 def test_one_version_everywhere() -> None:
     """The package, its project file and the newest entry of the changelog agree."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
