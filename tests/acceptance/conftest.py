@@ -1,17 +1,15 @@
 """The parts that acceptance tests share: one scripted engine, one database and one gateway for all that can."""
 
-import asyncio
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 
 from tests.acceptance.exchanges import Exchanges
 from tests.acceptance.gateway import ROOT, Gateway
+from tests.databases import other_database, rows
 from tests.fakes.engine import ScriptedEngine
 
 NewGateway = Callable[..., Gateway]
@@ -20,16 +18,16 @@ NewGateway = Callable[..., Gateway]
 @pytest.fixture(scope="session")
 def log_url(postgres_url: str) -> str:
     """A migrated database for the whole suite."""
-    asyncio.run(_create_database(postgres_url, "acceptance"))
-    url = urlsplit(postgres_url)._replace(path="/acceptance").geturl()
-    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": url}
-    subprocess.run(
-        [sys.executable, "-m", "adapters", "migrate"],
-        cwd=ROOT,
-        env=environment,
-        check=True,
-    )
+    rows(postgres_url, "CREATE DATABASE acceptance")
+    url = other_database(postgres_url, "acceptance")
+    migrate(url)
     return url
+
+
+def migrate(url: str) -> None:
+    """Run the gateway's own command for it."""
+    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": url}
+    subprocess.run([sys.executable, "-m", "adapters", "migrate"], cwd=ROOT, env=environment, check=True)
 
 
 @pytest.fixture(scope="session")
@@ -69,11 +67,3 @@ def gateway(new_gateway: NewGateway) -> Iterator[Gateway]:
     """The gateway that most tests share."""
     with new_gateway() as gateway:
         yield gateway
-
-
-async def _create_database(url: str, name: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(f"CREATE DATABASE {name}")
-    finally:
-        await connection.close()

@@ -1,11 +1,10 @@
 """Looking into the gateway's database from outside, with plain SQL."""
 
-import asyncio
 import json
 import time
 from typing import Any
 
-import asyncpg
+from tests.databases import rows
 
 
 class Exchanges:
@@ -16,11 +15,13 @@ class Exchanges:
 
     def sql(self, query: str, *arguments: object) -> list[dict[str, Any]]:
         """The rows of a query."""
-        return asyncio.run(self._sql(query, *arguments))
+        return [dict(row) for row in rows(self.url, query, *arguments)]
 
     def now(self, id: str) -> dict[str, Any] | None:
         """The exchange of an id as the client saw it, if it is there at this moment."""
-        rows = self.sql("SELECT * FROM exchanges WHERE id = $1::uuid", id.removeprefix("chatcmpl-").removeprefix("cmpl-"))
+        rows = self.sql(
+            "SELECT * FROM exchanges WHERE id = $1::uuid", id.removeprefix("chatcmpl-").removeprefix("cmpl-")
+        )
         return _decoded(rows[0]) if rows else None
 
     def get(self, id: str, seconds: float = 5.0) -> dict[str, Any]:
@@ -40,13 +41,6 @@ class Exchanges:
         """How many there are."""
         count: int = self.sql("SELECT count(*) FROM exchanges")[0]["count"]
         return count
-
-    async def _sql(self, query: str, *arguments: object) -> list[dict[str, Any]]:
-        connection = await asyncpg.connect(self.url)
-        try:
-            return [dict(row) for row in await connection.fetch(query, *arguments)]
-        finally:
-            await connection.close()
 
 
 def _decoded(row: dict[str, Any]) -> dict[str, Any]:

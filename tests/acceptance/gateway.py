@@ -19,6 +19,8 @@ import openai
 
 ROOT = Path(__file__).parents[2]
 _START_SECONDS = 30.0
+INSIDE = ("/secret", "/usr/", "0x7f", "Traceback", "127.0.0.1", "scripted-model", "uvicorn")
+"""Texts that only the inside knows, and that no client may be told."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,15 +7,13 @@ from typing import Any
 import openai
 import pytest
 
-from tests.acceptance.conftest import NewGateway
-from tests.acceptance.gateway import Answer, Gateway, chat
+from tests.acceptance.gateway import INSIDE, Answer, Gateway, chat
 from tests.fakes import answers
 from tests.fakes.engine import Script, ScriptedEngine, refusal
 
 TOO_LONG = (
     "This model's maximum context length is 4096 tokens. However, your prompt contains 5000 input tokens."
 )
-INSIDE = ("/secret", "/usr/", "0x7f", "Traceback", "127.0.0.1", "scripted-model", "uvicorn")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,100 +198,6 @@ def test_sdk_raises_the_right_class(gateway: Gateway, engine: ScriptedEngine) ->
     assert full.value.status_code == 503
 
 
-def opening(*more: bytes) -> Script:
-    """A stream that begins well and goes on with these events."""
-    asked = answers.Asked(body=chat(stream=True), chat=True, request_id="x")
-    first, second, *_ = answers.events(asked, ["Hello", ","], "stop", (), 0)
-    return Script(events=[first, second, *more])
-
-
-FINISH = answers.event({"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "stop"}]})
-BROKEN_STREAMS = {
-    "closed": Script(stop_after=3, ending="close"),
-    "reset": Script(stop_after=3, ending="reset"),
-    "aborted": Script(finish_reason="abort"),
-    "finished with an error": Script(finish_reason="error"),
-    "ended without the end mark": opening(),
-    "finished without the end mark": opening(FINISH),
-    "error event": opening(
-        answers.event(answers.error(500, "died at /secret/path", type="InternalServerError")), answers.DONE
-    ),
-    "end mark without a finish": opening(answers.DONE),
-    "garbage": opening(b"data: {not json}\n\n", answers.DONE),
-    "not even events": opening(b"\x00\xff" * 100),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN_STREAMS)
-def test_broken_stream_never_looks_complete(gateway: Gateway, engine: ScriptedEngine, name: str) -> None:
-    """A stream that breaks ends with an error event and without the end mark."""
-    engine.script = BROKEN_STREAMS[name]
-    answer = gateway.post("/v1/chat/completions", chat(stream=True))
-    assert answer.status == 200
-    assert b"Hello" in answer.body
-    assert b"[DONE]" not in answer.body
-    assert b'"abort"' not in answer.body
-    *_, last = [part for part in answer.body.split(b"\n\n") if part]
-    error = json.loads(last.removeprefix(b"data: "))["error"]
-    assert error["type"] == "server_error" and error["code"]
-    for part in INSIDE:
-        assert part not in error["message"]
-
-
-@pytest.mark.parametrize("name", BROKEN_STREAMS)
-def test_sdk_raises_when_a_stream_breaks(gateway: Gateway, engine: ScriptedEngine, name: str) -> None:
-    """Nobody who uses the SDK takes a broken stream for a whole one."""
-    engine.script = BROKEN_STREAMS[name]
-    said: Any = [{"role": "user", "content": "hello"}]
-    with (
-        gateway.openai() as client,
-        client.chat.completions.create(model="zephyr-7b-beta", messages=said, stream=True) as stream,
-        pytest.raises(openai.APIError),
-    ):
-        list(stream)
-
-
-BROKEN_ANSWERS = {
-    "closed before the status": Script(raw=b"", ending="close"),
-    "reset before the status": Script(raw=b"", ending="reset"),
-    "closed in the head": Script(raw=b"HTTP/1.1 200 OK\r\ncontent-le", ending="close"),
-    "not HTTP": Script(raw=b"hello, this is not HTTP\r\n\r\n", ending="close"),
-    "closed in the body": Script(stop_after=20, ending="close"),
-    "reset in the body": Script(stop_after=20, ending="reset"),
-    "not JSON": Script(body=b"<html></html>"),
-    "other JSON": Script(body=b'{"choices": 5}'),
-    "no choices": Script(body=b'{"choices": []}'),
-    "deep JSON": Script(body=b"[" * 100_000),
-    "aborted": Script(finish_reason="abort"),
-    "finished with an error": Script(finish_reason="error"),
-    "an error with status 200": Script(body=answers.compact(answers.error(500, "x"))),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN_ANSWERS)
-def test_broken_plain_answer_is_a_server_error(gateway: Gateway, engine: ScriptedEngine, name: str) -> None:
-    """A plain answer that is not whole is a 503 in shape."""
-    engine.script = BROKEN_ANSWERS[name]
-    answer = gateway.post("/v1/chat/completions", chat())
-    assert answer.status == 503
-    assert answer.error["type"] == "server_error"
-    check_retry(True, answer)
-
-
-@pytest.mark.parametrize("name", [name for name in BROKEN_ANSWERS if "head" in name or "status" in name])
-def test_stream_that_never_begins_is_a_server_error(
-    gateway: Gateway, engine: ScriptedEngine, name: str
-) -> None:
-    """Before its first event a stream fails with a status."""
-    engine.script = BROKEN_ANSWERS[name]
-    assert gateway.post("/v1/chat/completions", chat(stream=True)).status == 503
-
-
-def test_empty_stream_is_a_server_error(gateway: Gateway, engine: ScriptedEngine) -> None:
-    engine.script = Script(events=[])
-    assert gateway.post("/v1/chat/completions", chat(stream=True)).status == 503
-
-
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -343,107 +247,6 @@ def test_wrong_content_type(gateway: Gateway, engine: ScriptedEngine, content_ty
     assert answer.status == 415
     assert answer.error["type"] == "invalid_request_error"
     assert engine.seen == []
-
-
-def test_loading_engine(new_gateway: NewGateway, engine: ScriptedEngine) -> None:
-    """Before the engine is up the gateway answers, says 503 with Retry-After, and serves as soon as it is."""
-    engine.stop()
-    try:
-        gateway = new_gateway()
-        gateway.start()
-        gateway.wait_until_alive()
-        for stream in (False, True):
-            answer = gateway.post("/v1/chat/completions", chat(stream=stream))
-            assert (answer.status, answer.error["code"]) == (503, "engine_loading")
-            check_retry(True, answer)
-        assert gateway.get("/readyz").status == 503
-    finally:
-        engine.start()
-    try:
-        gateway.wait_until_ready()
-        assert gateway.post("/v1/chat/completions", chat()).status == 200
-    finally:
-        gateway.kill()
-
-
-def test_unwell_engine(new_gateway: NewGateway, engine: ScriptedEngine) -> None:
-    """An engine that says it is unwell gets no requests until it is well again."""
-    with new_gateway() as gateway:
-        engine.healthy = False
-        gateway.wait_until_unready()
-        answer = gateway.post("/v1/chat/completions", chat())
-        assert answer.status == 503
-        check_retry(True, answer)
-        assert engine.seen == []
-        engine.healthy = True
-        gateway.wait_until_ready()
-        assert gateway.post("/v1/chat/completions", chat()).status == 200
-
-
-def test_gone_engine(new_gateway: NewGateway, engine: ScriptedEngine) -> None:
-    """An engine that dies breaks what runs, in order, and refuses what comes, until it is back."""
-    with new_gateway() as gateway:
-        engine.script = Script(stop_after=2, ending="hang")
-        with gateway.opened("POST", "/v1/chat/completions", chat(stream=True)) as response:
-            response.read1()
-            engine.stop()
-            try:
-                rest = response.read()
-                answer = gateway.post("/v1/chat/completions", chat())
-            finally:
-                engine.start()
-        assert b"[DONE]" not in rest
-        assert b'"error"' in rest
-        assert answer.status == 503
-        check_retry(True, answer)
-        engine.forget()
-        gateway.wait_until_ready()
-        assert gateway.post("/v1/chat/completions", chat()).status == 200
-
-
-def test_silent_engine(new_gateway: NewGateway, engine: ScriptedEngine) -> None:
-    """Silence before the first byte, and in the middle, ends at its own time-out, and stops the engine's work."""
-    settings = {"ZEPHYR_ENGINE_FIRST_BYTE_TIMEOUT": "0.4", "ZEPHYR_ENGINE_IDLE_TIMEOUT": "0.4"}
-    with new_gateway(**settings) as gateway:
-        engine.script = Script(silence=60)
-        for stream in (False, True):
-            answer = gateway.post("/v1/chat/completions", chat(stream=stream))
-            assert answer.status == 504
-            assert answer.error["type"] == "server_error"
-        engine.script = Script(stop_after=3, ending="hang")
-        answer = gateway.post("/v1/chat/completions", chat(stream=True))
-        assert b'"engine_timeout"' in answer.body and b"[DONE]" not in answer.body
-        engine.script = Script(stop_after=20, ending="hang")
-        assert gateway.post("/v1/chat/completions", chat()).status == 504
-    assert [seen.wait(1.0) for seen in engine.seen] == ["aborted"] * 4
-
-
-def test_too_many_at_once(new_gateway: NewGateway, engine: ScriptedEngine) -> None:
-    """More generations than there is room for are refused at once, and room is made by those that end."""
-    with new_gateway(ZEPHYR_MAX_OPEN_GENERATIONS="2") as gateway:
-        engine.script = Script(stop_after=2, ending="hang")
-        open_ones = [gateway.send(chat(stream=True)) for _ in range(2)]
-        engine.wait_for(2)
-        answer = gateway.post("/v1/chat/completions", chat())
-        assert (answer.status, answer.error["code"]) == (503, "overloaded")
-        check_retry(True, answer)
-        assert len(engine.seen) == 2
-        for one in open_ones:
-            one.close()
-        assert [seen.wait(1.0) for seen in engine.seen] == ["aborted"] * 2
-        engine.script = Script()
-        assert gateway.post("/v1/chat/completions", chat()).status == 200
-
-
-def test_answer_larger_than_allowed(new_gateway: NewGateway, engine: ScriptedEngine) -> None:
-    """An answer that outgrows its bound is ended, plain and streamed."""
-    with new_gateway(ZEPHYR_MAX_ANSWER_BYTES="65536") as gateway:
-        engine.script = Script(pieces=("x" * 1024,) * 200)
-        assert gateway.post("/v1/chat/completions", chat()).status >= 500
-        answer = gateway.post("/v1/chat/completions", chat(stream=True))
-    assert b'"error"' in answer.body
-    assert b"[DONE]" not in answer.body
-    assert len(answer.body) < 400_000
 
 
 def test_nothing_that_was_said_is_in_the_gateways_own_log(gateway: Gateway, engine: ScriptedEngine) -> None:

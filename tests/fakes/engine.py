@@ -5,93 +5,19 @@ generation that it was asked for, with what came and how it ended.
 """
 
 import asyncio
-import contextlib
 import itertools
-import json
-import socket
-import struct
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from tests.fakes import answers
-from tests.fakes.answers import Asked, Json, ToolCall
+from tests.fakes.answers import Json
+from tests.fakes.connection import Connection
+from tests.fakes.script import Script, Seen, refusal
 
-GENERATIONS = ("/v1/chat/completions", "/v1/completions")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Script:
-    """How the engine answers one generation; the default is a short answer that is well in every way."""
-
-    pieces: Sequence[str] = ("Hello", ", ", "world", ".")
-    """The text, a token each."""
-    finish_reason: str = "stop"
-    tool_calls: Sequence[ToolCall] = ()
-    """What the model asks for instead of saying something."""
-    cached_tokens: int = 0
-
-    status: int = 200
-    body: bytes | None = None
-    """The exact body of an answer that does not stream, instead of vLLM's."""
-    events: Iterable[bytes] | None = None
-    """The exact events of a stream, instead of vLLM's."""
-    raw: bytes | None = None
-    """The exact bytes of the whole answer, status line included."""
-
-    silence: float = 0.0
-    """Seconds before the status line."""
-    pause: float = 0.0
-    """Seconds before each event."""
-    cuts: Sequence[int] = ()
-    """Offsets in a stream at which it is torn into chunks and packets, instead of after each event."""
-
-    stop_after: int | None = None
-    """Events (of a stream) or bytes (of a plain body) that are sent before the ending; None sends all."""
-    ending: Literal["whole", "close", "reset", "hang"] = "whole"
-    """Ended as HTTP wants, closed or reset without that, or silent for ever."""
-
-
-def refusal(status: int, message: str, *, type: str = "BadRequestError", param: str | None = None) -> Script:
-    """A script that refuses in vLLM's shape."""
-    return Script(status=status, body=answers.compact(answers.error(status, message, type=type, param=param)))
-
-
-@dataclass(kw_only=True)
-class Seen:
-    """A generation that reached the engine."""
-
-    path: str
-    headers: dict[str, str]
-    body: bytes
-    connection: int
-    arrived: float = field(default_factory=time.monotonic)
-    sent_bytes: int = 0
-    """Bytes of the answer's body given to the socket so far."""
-    outcome: Literal["open", "completed", "aborted", "broken"] = "open"
-    """`aborted` when the gateway closed the connection, `broken` when the script did."""
-    ended: float = 0.0
-    _over: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def json(self) -> Json:
-        loaded: Json = json.loads(self.body)
-        return loaded
-
-    def end(self, outcome: Literal["completed", "aborted", "broken"]) -> None:
-        """Note how it ended; the first ending counts."""
-        if self.outcome == "open":
-            self.outcome, self.ended = outcome, time.monotonic()
-            self._over.set()
-
-    def wait(self, seconds: float = 5.0) -> str:
-        """Wait for the end and return the outcome, `open` if it has not come by then."""
-        self._over.wait(seconds)
-        return self.outcome
+__all__ = ["Script", "ScriptedEngine", "Seen", "refusal"]
 
 
 class ScriptedEngine:
@@ -114,7 +40,7 @@ class ScriptedEngine:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="scripted engine", daemon=True)
         self._server: asyncio.Server | None = None
-        self._open: set[_Connection] = set()
+        self._open: set[Connection] = set()
         self._numbers = itertools.count(1)
 
     @property
@@ -212,220 +138,11 @@ class ScriptedEngine:
                 one.close()
 
     def _connect(self) -> asyncio.StreamReaderProtocol:
-        connection = _Connection(self, next(self._numbers))
+        connection = Connection(self, next(self._numbers))
         return asyncio.StreamReaderProtocol(connection.reader, connection.serve)
 
-    def _joined(self, connection: "_Connection") -> None:
+    def joined(self, connection: Connection) -> None:
         self._open.add(connection)
 
-    def _left(self, connection: "_Connection") -> None:
+    def left(self, connection: Connection) -> None:
         self._open.discard(connection)
-
-
-class _Reader(asyncio.StreamReader):
-    """A reader that tells at once when the other side has gone."""
-
-    def __init__(self) -> None:
-        super().__init__(limit=2**20)
-        self.gone = asyncio.Event()
-
-    def feed_eof(self) -> None:
-        super().feed_eof()
-        self.gone.set()
-
-    def set_exception(self, exc: Exception) -> None:
-        super().set_exception(exc)
-        self.gone.set()
-
-
-class _Connection:
-    """One connection of the gateway: requests one after the other."""
-
-    def __init__(self, engine: ScriptedEngine, number: int) -> None:
-        self.engine = engine
-        self.reader = _Reader()
-        self.idle = True
-        self.task: asyncio.Task[None] | None = None
-        self.writer: asyncio.StreamWriter
-        self.number = number
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.writer, self.task = writer, asyncio.current_task()
-        self.engine._joined(self)
-        try:
-            await self._requests()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the gateway has left, or the engine is stopped: both are everyday
-        finally:
-            self.close()
-            with contextlib.suppress(ConnectionError):
-                await self.writer.wait_closed()
-            self.engine._left(self)
-
-    def close(self) -> None:
-        self.writer.close()
-
-    def reset(self) -> None:
-        """End the connection with a reset where the socket has such a thing."""
-        sock: socket.socket = self.writer.get_extra_info("socket")
-        if sock.family == socket.AF_INET and not self.writer.is_closing():
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.transport.abort()
-
-    async def _requests(self) -> None:
-        used = False
-        while request := await self._read():
-            method, path, headers, body = request
-            self.idle = False
-            if path not in GENERATIONS:
-                await self._reply(*self._answer(method, path))
-            elif used and self.engine.drops_reused_connections:
-                return
-            else:
-                await self._generate(path, headers, body)
-            used = True
-            self.idle = True
-            if self.writer.is_closing():
-                return
-
-    async def _read(self) -> tuple[str, str, dict[str, str], bytes] | None:
-        try:
-            head = await self.reader.readuntil(b"\r\n\r\n")
-        except asyncio.IncompleteReadError:
-            return None
-        first, *lines = head.decode("latin-1").split("\r\n")[:-2]
-        method, path, _ = first.split(" ", 2)
-        headers = {name.lower(): value.strip() for name, value in (line.split(":", 1) for line in lines)}
-        return method, path, headers, await self.reader.readexactly(int(headers.get("content-length", 0)))
-
-    def _answer(self, method: str, path: str) -> tuple[int, bytes, str]:
-        engine = self.engine
-        if method != "GET":
-            return 405, answers.compact({"detail": "Method Not Allowed"}), "application/json"
-        match path:
-            case "/health":
-                return (200 if engine.healthy else 503), b"", "text/plain"
-            case "/v1/models":
-                return 200, answers.compact(answers.models(engine.model)), "application/json"
-            case "/tokenizer_info":
-                return 200, answers.compact(answers.tokenizer_info()), "application/json"
-            case "/metrics":
-                return 200, self._metrics(), "text/plain; version=0.0.4"
-            case _:
-                return 404, answers.compact({"detail": "Not Found"}), "application/json"
-
-    def _metrics(self) -> bytes:
-        return answers.metrics(
-            running=self.engine.running,
-            waiting=self.engine.waiting,
-            prompt_tokens=self.engine.prompt_tokens,
-            generation_tokens=self.engine.generation_tokens,
-            kv_usage=0.25,
-        )
-
-    async def _reply(self, status: int, body: bytes, content_type: str) -> None:
-        self.writer.write(
-            _head(status, [("content-type", content_type), ("content-length", str(len(body)))]) + body
-        )
-        await self.writer.drain()
-
-    async def _generate(self, path: str, headers: dict[str, str], body: bytes) -> None:
-        seen = Seen(path=path, headers=headers, body=body, connection=self.number)
-        self.engine.seen.append(seen)
-        answering = asyncio.create_task(self._play(seen))
-        leaving = asyncio.create_task(self.reader.gone.wait())
-        try:
-            await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if not answering.done():
-                raise ConnectionResetError
-            answering.result()
-        except ConnectionError:
-            seen.end("aborted")
-            raise
-        finally:
-            answering.cancel()
-            leaving.cancel()
-            await asyncio.gather(answering, leaving, return_exceptions=True)
-
-    async def _play(self, seen: Seen) -> None:
-        script = self.engine.script_for(seen.json)
-        asked = Asked(
-            body=seen.json,
-            chat=seen.path == "/v1/chat/completions",
-            request_id=seen.headers.get("x-request-id", "unnamed"),
-        )
-        await asyncio.sleep(script.silence)
-        if script.raw is not None:
-            await self._send(seen, script.raw, script.raw)
-        elif asked.stream and script.status == 200 and script.body is None:
-            await self._stream(seen, asked, script)
-        else:
-            await self._plain(seen, asked, script)
-        await self._end(seen, script)
-
-    async def _plain(self, seen: Seen, asked: Asked, script: Script) -> None:
-        body = script.body
-        if body is None:
-            whole = answers.plain(
-                asked, script.pieces, script.finish_reason, script.tool_calls, script.cached_tokens
-            )
-            body = answers.compact(whole)
-            self._note_tokens(asked, script)
-        headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
-        await self._send(seen, _head(script.status, headers), b"")
-        sent = body[: script.stop_after]
-        await self._send(seen, sent, sent)
-
-    async def _stream(self, seen: Seen, asked: Asked, script: Script) -> None:
-        headers = [("content-type", "text/event-stream; charset=utf-8"), ("transfer-encoding", "chunked")]
-        await self._send(seen, _head(200, headers), b"")
-        events = script.events
-        if events is None:
-            events = answers.events(
-                asked, script.pieces, script.finish_reason, script.tool_calls, script.cached_tokens
-            )
-            self._note_tokens(asked, script)
-        for number, part in enumerate(_torn(events, script.cuts) if script.cuts else events):
-            if number == script.stop_after:
-                return
-            await asyncio.sleep(script.pause or (0.001 if script.cuts else 0))
-            await self._send(seen, b"%x\r\n%b\r\n" % (len(part), part), part)
-        if script.ending == "whole":
-            await self._send(seen, b"0\r\n\r\n", b"")
-
-    async def _end(self, seen: Seen, script: Script) -> None:
-        match script.ending:
-            case "whole":
-                seen.end("completed")
-            case "hang":
-                await asyncio.Event().wait()
-            case "close":
-                seen.end("broken")
-                self.close()
-            case "reset":
-                seen.end("broken")
-                self.reset()
-
-    async def _send(self, seen: Seen, wire: bytes, content: bytes) -> None:
-        self.writer.write(wire)
-        seen.sent_bytes += len(content)
-        await self.writer.drain()
-
-    def _note_tokens(self, asked: Asked, script: Script) -> None:
-        self.engine.prompt_tokens += asked.prompt_tokens
-        self.engine.generation_tokens += len(script.pieces) * asked.choices
-
-
-def _head(status: int, headers: list[tuple[str, str]]) -> bytes:
-    lines = [f"HTTP/1.1 {status} Scripted", "server: uvicorn"] + [
-        f"{name}: {value}" for name, value in headers
-    ]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-
-
-def _torn(events: Iterable[bytes], cuts: Sequence[int]) -> Iterator[bytes]:
-    """The same bytes in parts that end at the given offsets."""
-    whole = b"".join(events)
-    edges = [0, *sorted(cut for cut in set(cuts) if 0 < cut < len(whole)), len(whole)]
-    for start, end in itertools.pairwise(edges):
-        yield whole[start:end]
