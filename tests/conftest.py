@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,12 @@ from tests.databases import (  # noqa: F401  # fixtures
     database_url,
     empty_database_url,
 )
+
+
+def pytest_configure() -> None:
+    """No test sees the settings of whoever runs it."""
+    for name in [name for name in os.environ if name.startswith(("ZEPHYR_", "DATABASE_URL", "ENGINE_URL"))]:
+        del os.environ[name]
 
 
 @pytest.fixture(scope="session")

@@ -98,18 +98,18 @@ def choose(settings: Settings, hardware: Hardware) -> tuple[Model, str]:
 
 
 def asked_for(model: str, revision: str | None) -> Model:
-    for known in (ZEPHYR, SMOLLM2):
-        if model in (known.source, known.name) and revision in (None, known.revision):
-            return known
+    """What we know of a model, by its id or the name of its folder; a model we do not know is taken as it is."""
     if looks_like_a_folder(model):
         folder = Path(model).expanduser().absolute()
         if not (folder / "config.json").is_file():
             raise CannotRun(
                 f"ZEPHYR_MODEL: no model in {folder} (there is no config.json). Give a folder or a hub id."
             )
-        return Model(name=folder.name, source=str(folder), origin="folder", revision=revision)
-    if model == ZEPHYR.source:
-        return dataclasses.replace(ZEPHYR, revision=revision)
+        known = ZEPHYR if folder.name == ZEPHYR.name else Model(name=folder.name, source="", origin="folder")
+        return dataclasses.replace(known, source=str(folder), origin="folder", revision=revision)
+    for known in (ZEPHYR, SMOLLM2):
+        if model in (known.source, known.name):
+            return dataclasses.replace(known, revision=revision or known.revision)
     return Model(name=model, source=model, origin="hub", revision=revision)
 
 
