@@ -3,13 +3,16 @@
 import re
 import shlex
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
+from adapters import zephyr
 from tests.acceptance.conftest import NewGateway
 from tests.acceptance.gateway import Answer, Gateway
 from tests.fakes.engine import ScriptedEngine
 
+SHIPPED = Path(zephyr.__file__).parent / "endpoints"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 
@@ -84,8 +87,15 @@ def test_the_page_loads_nothing_from_elsewhere_and_has_nothing_inline(
     assert policy.startswith("default-src 'none'; style-src 'self'")
 
 
-def test_what_a_client_calls_the_server_is_escaped(gateway: Gateway, engine: ScriptedEngine) -> None:
-    page = browse(gateway, host='a"><script>x</script>')
+def test_nothing_that_the_page_shows_becomes_a_part_of_it(
+    new_gateway: NewGateway, engine: ScriptedEngine, tmp_path: Path
+) -> None:
+    file = (SHIPPED / "python.toml").read_text()
+    odd = file.replace("/zephyr/python", "/zephyr/odd").replace("Ask the", "<script>x</script>")
+    (tmp_path / "odd.toml").write_text(odd)
+    with new_gateway(ZEPHYR_ENDPOINTS_DIR=str(tmp_path)) as gateway:
+        page = browse(gateway, host='a"><script>x</script>')
+    assert "<script>x</script> Python chatbot" in page.text
     assert "script" not in page.tags
 
 

@@ -100,7 +100,6 @@ def test_a_document_with_a_section_cut_off_says_so(
 def test_a_section_that_fails_fails_the_document_and_stops_the_others(
     gateway: Gateway, engine: ScriptedEngine, exchanges: Exchanges
 ) -> None:
-    engine.script = Script(pieces=["word "] * 200, pause=0.05)
     first = gateway.post(PATH, {"user_message": "x = 1", "max_new_tokens": 5})
     assert first.status == 200
     asked = engine.seen[2].json["messages"][-1]["content"]

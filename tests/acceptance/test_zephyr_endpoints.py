@@ -230,7 +230,7 @@ def test_what_the_engine_refuses_is_named_as_the_endpoint_calls_it(
 def test_unicode_newlines_and_braces_of_a_user_reach_the_model_as_they_are(
     gateway: Gateway, engine: ScriptedEngine, exchanges: Exchanges
 ) -> None:
-    text = 'Zeile 1\nZeile 2 {system_message} {} {{x}} $y %s "quoted" \u2028 \U0001f600 \\n'
+    text = ' \tZeile 1\nZeile 2 {system_message} {} {{x}} $y %s "quoted" \u2028 \U0001f600 \\n \n'
     answer = gateway.post("/zephyr/python", {"user_message": text})
     assert messages(engine)[1]["content"] == text
     assert logged(exchanges, answer.json)["input"][1] == {"role": "user", "content": text}

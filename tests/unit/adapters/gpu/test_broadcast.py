@@ -33,12 +33,10 @@ async def test_a_slow_listener_skips_to_the_latest_value() -> None:
     for value in range(1000):
         broadcast.publish(value)
         await asyncio.sleep(0)
-    await asyncio.sleep(0.12)
+    await asyncio.sleep(0.3)
     broadcast.close()
     await listening
-    assert heard[0] == 0
-    assert heard[-1] == 999
-    assert len(heard) <= 3
+    assert heard == [0, 999]
 
 
 async def test_a_listener_does_not_hear_what_was_published_before() -> None:

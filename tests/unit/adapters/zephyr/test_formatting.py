@@ -56,6 +56,13 @@ async def test_code_that_takes_too_long_is_given_up_and_the_next_is_formatted(fo
     assert (await formatter.format("x=1")).code == "x = 1\n"
 
 
+async def test_nobody_waits_longer_than_the_limit_for_others(formatter: Formatter) -> None:
+    began = time.monotonic()
+    found = await asyncio.gather(*[formatter.format(SLOW) for _ in range(5)])
+    assert time.monotonic() - began < 3
+    assert all(one.warning for one in found)
+
+
 async def test_the_loop_goes_on_while_black_works(formatter: Formatter) -> None:
     working = asyncio.create_task(formatter.format(SLOW))
     longest = 0.0

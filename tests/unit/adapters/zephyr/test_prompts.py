@@ -16,5 +16,10 @@ def test_a_value_that_looks_like_a_placeholder_stays_what_it_is() -> None:
     assert fill("{a}{b}", {"a": "{b}", "b": "{a}"}) == "{b}{a}"
 
 
+def test_other_braces_in_a_template_stay_what_they_are() -> None:
+    template = "{} {A} {a.b} {a!r} {{a}} {"
+    assert fill(template, {"a": "1"}) == "{} {A} {a.b} {a!r} {1} {"
+
+
 def test_only_names_in_braces_are_placeholders() -> None:
     assert placeholders("{a} {} {{b}} {C} { d } {0} ${e} {f_1} {g.h} {i!r}") == {"a", "b", "e", "f_1"}
