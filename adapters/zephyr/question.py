@@ -8,7 +8,7 @@ import msgspec
 from adapters.access.callers import LOCAL
 from adapters.completions.generation import Generation
 from adapters.completions.requests import ChatRequest, ChatRequestWithPrompt, Message
-from adapters.conversations.errors import ExchangeNotFound
+from adapters.conversations.errors import ConversationTooLong, ExchangeNotFound
 from adapters.conversations.repository import ExchangeRepository
 from adapters.zephyr.endpoint import Endpoint
 from adapters.zephyr.formatting import Formatter
@@ -43,6 +43,7 @@ class Questioner:
 
         Raises:
             ExchangeNotFound: there is no such conversation.
+            ConversationTooLong: it is longer than can be continued.
         """
         thread = await self._thread(asked.conversation)
         values = texts(endpoint, asked)
@@ -78,6 +79,9 @@ class Questioner:
             return thread_of(await self._history.conversation(LOCAL, UUID(conversation)))
         except (ValueError, ExchangeNotFound):
             raise ExchangeNotFound("There is no such conversation.", param="conversation") from None
+        except ConversationTooLong as error:
+            error.param = "conversation"
+            raise
 
     async def _format(self, endpoint: Endpoint, values: dict[str, str]) -> str | None:
         name = endpoint.format_with_black

@@ -35,7 +35,9 @@ class Asked(BaseModel):
     )
     stream: bool = Bounds(False, description="Answer with server-sent events, as the text is written.")
     conversation: str | None = Bounds(
-        None, max_length=64, description="The `conversation` of an earlier answer, to continue it."
+        None,
+        max_length=64,
+        description="The `conversation` of an earlier answer, to continue it.",
     )
 
     @property

@@ -1,6 +1,7 @@
 """An answer while it is written."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Protocol
 
 from adapters.access.client import Client
@@ -43,10 +44,11 @@ class StreamedText:
         transcript = self._question.endpoint.answer == "transcript"
         trimming = None if transcript else Trimming()
         shown: list[str] = []
-        async for text in texts_of(stream, with_prompt=transcript):
-            if piece := trimming.feed(text) if trimming else text:
-                shown.append(piece)
-                yield piece
+        async with aclosing(texts_of(stream, with_prompt=transcript)) as texts:
+            async for text in texts:
+                if piece := trimming.feed(text) if trimming else text:
+                    shown.append(piece)
+                    yield piece
         self.answer = self._whole("".join(shown), stream)
 
     def _whole(self, response: str, stream: CompletionStream) -> Answer:

@@ -93,7 +93,7 @@ def test_sockets_are_bounded_and_a_closed_one_makes_room(
 def test_sockets_that_come_and_go_leave_nothing_behind(
     new_gateway: NewGateway, engine: ScriptedEngine
 ) -> None:
-    with new_gateway(ZEPHYR_GPU_INTERVAL="30") as gateway:
+    with new_gateway(ZEPHYR_GPU_INTERVAL="30", ZEPHYR_GPU_MAX_SOCKETS="16") as gateway:
         files = Path(f"/proc/{gateway.process.pid}/fd")
 
         def visit(_: int) -> None:

@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+from tests.acceptance.conftest import NewGateway
 from tests.acceptance.exchanges import Exchanges
 from tests.acceptance.gateway import Gateway, chat
 from tests.acceptance.zephyr import logged
@@ -74,6 +75,18 @@ def test_a_conversation_of_the_openai_door_can_be_continued(
     identity = str(uuid.UUID(first.headers["x-request-id"]))
     gateway.post("/zephyr/system-message", {"user_message": "three", "conversation": identity})
     assert told(engine)[1:] == [("user", "one two"), ("assistant", "Hello, world."), ("user", "three")]
+
+
+def test_a_conversation_that_is_too_long_is_refused_by_its_field(
+    new_gateway: NewGateway, engine: ScriptedEngine
+) -> None:
+    with new_gateway(ZEPHYR_LOG_PAGE_BYTES=str(2**16)) as gateway:
+        body = {"user_message": "long " * 20_000}
+        first = gateway.post("/zephyr/python", body).json
+        refused = gateway.post(
+            "/zephyr/python", {"user_message": "on", "conversation": first["conversation"]}
+        )
+    assert (refused.status, refused.error["param"]) == (400, "conversation")
 
 
 def test_an_exchange_that_failed_leaves_no_turn(gateway: Gateway, engine: ScriptedEngine) -> None:

@@ -1,45 +1,14 @@
-"""An endpoint is a file: a user adds one by adding one."""
+"""An endpoint is a file: a user adds one by adding one. The file is the one that the documentation shows."""
 
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.conftest import NewGateway
+from tests.acceptance.gateway import ROOT
 from tests.fakes.engine import ScriptedEngine
 
-TRANSLATE = """
-path = "/zephyr/translate"
-summary = "Translate"
-description = "Translates a text into another language."
-system = "Translate into {language}. {formal}"
-user = "{text}"
-
-[fields.text]
-description = "The text."
-in_query = true
-
-[fields.language]
-description = "Into which language."
-default = "French"
-
-[fields.formal]
-type = "boolean"
-description = "Whether to be formal."
-default = false
-says.true = "Be formal."
-says.false = "Be friendly."
-
-[fields.lines]
-type = "integer"
-description = "How many lines."
-default = 2
-minimum = 1
-maximum = 9
-
-[example]
-text = "Good morning."
-formal = true
-"""
+TRANSLATE = (ROOT / "docs" / "endpoints.md").read_text().partition("```toml\n")[2].partition("```")[0]
 
 
 def test_a_file_makes_a_route_its_validation_and_its_description(
