@@ -160,12 +160,9 @@ class Keeper:
         began = time.monotonic()
         self._tell(self._service.name, "busy", "starting")
         command = await self._service.command()
-        try:
-            self._child = await Child.start(
-                command, log=self._log(), lifeline=self._lifeline, on_line=self._service.on_line
-            )
-        except OSError as error:
-            raise CannotRun(f"cannot start {command.argv[0]}: {error.strerror}") from error
+        self._child = await Child.start(
+            command, log=self._log(), lifeline=self._lifeline, on_line=self._service.on_line
+        )
         try:
             await self._until_ready(self._child)
             self.ready.set()

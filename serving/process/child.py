@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from serving.errors import CannotRun
 from serving.process import watchdog
 from serving.process.lifeline import Lifeline
 from serving.process.logfile import LogFile
@@ -39,11 +40,17 @@ class Child:
     """A running process and all that it starts."""
 
     def __init__(
-        self, command: Command, process: asyncio.subprocess.Process, log: LogFile, lifeline: Lifeline
+        self,
+        command: Command,
+        process: asyncio.subprocess.Process,
+        output: asyncio.StreamReader,
+        log: LogFile,
+        lifeline: Lifeline,
     ) -> None:
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self._command = command
         self._process = process
+        self._output = output
         self._log = log
         self._lifeline = lifeline
         self._ended: asyncio.Task[int] | None = None
@@ -60,22 +67,20 @@ class Child:
         """Start it in a session of its own, so that a Ctrl-C at the terminal reaches only us.
 
         Raises:
-            OSError: the program cannot be started.
+            CannotRun: the program cannot be started.
         """
-        process = await asyncio.create_subprocess_exec(
-            *command.argv,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=dict(command.environment),
-            cwd=command.directory,
-            start_new_session=True,
-            user=command.user,
-            group=command.group,
-            extra_groups=None if command.user is None else [],
-        )
+        read_end, write_end = os.pipe()
+        try:
+            process = await spawn(command, write_end)
+        except OSError as error:
+            os.close(read_end)
+            log.close()
+            raise CannotRun(f"{command.argv[0]} cannot be started: {error.strerror}") from error
+        finally:
+            os.close(write_end)
+        output = await reader_of(read_end)
         lifeline.watch(process.pid, command.stop_signal)
-        child = cls(command, process, log, lifeline)
+        child = cls(command, process, output, log, lifeline)
         child._ended = asyncio.create_task(child._follow(on_line), name=f"follow {process.pid}")
         return child
 
@@ -120,10 +125,8 @@ class Child:
 
     async def _pump(self, on_line: Callable[[str], None]) -> None:
         """Keep what it prints. A progress bar redraws its line with a carriage return: each is a line here."""
-        output = self._process.stdout
-        assert output is not None
         rest = b""
-        while data := await output.read(_READ_BYTES):
+        while data := await self._output.read(_READ_BYTES):
             *lines, rest = re.split(rb"[\r\n]+", rest + data)
             for line in lines:
                 self._keep(line, on_line)
@@ -138,6 +141,29 @@ class Child:
             self.last_lines.append(text)
             self._log.write(text)
             on_line(text)
+
+
+async def spawn(command: Command, output: int) -> asyncio.subprocess.Process:
+    """The pipe is ours: asyncio's own would have us wait for whoever else holds its other end."""
+    return await asyncio.create_subprocess_exec(
+        *command.argv,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=output,
+        stderr=asyncio.subprocess.STDOUT,
+        env=dict(command.environment),
+        cwd=command.directory,
+        start_new_session=True,
+        user=command.user,
+        group=command.group,
+        extra_groups=None if command.user is None else [],
+    )
+
+
+async def reader_of(descriptor: int) -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(descriptor, "rb"))
+    return reader
 
 
 def describe_exit(status: int) -> str:
