@@ -3,6 +3,8 @@
 Bytes are cut at event boundaries before anything is decoded, so that no character is ever split.
 """
 
+from collections.abc import Iterator
+
 import msgspec
 
 from adapters.engine.connection import Connection
@@ -74,6 +76,7 @@ class Chunk(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(Chunk)
+_JSON_DATA = (b"data: {", b"data:{")
 
 
 def decode(body: bytes) -> Chunk:
@@ -100,28 +103,29 @@ def data(event: bytes) -> bytes:
     return b"\n".join(lines)
 
 
-def chunks(piece: bytes) -> list[Chunk]:
+def chunks(piece: bytes) -> Iterator[Chunk]:
     """What the events of a piece say, the end mark left out.
 
     Raises:
         EngineBroke: this is not what vLLM writes.
     """
-    payloads = (line[5:].strip() for line in piece.splitlines() if line.startswith(b"data:"))
-    return [decode(payload) for payload in payloads if payload.startswith(b"{")]
+    for line in piece.split(b"\n"):
+        if line.startswith(_JSON_DATA):
+            yield decode(line[5:])
 
 
 def needs_a_look(piece: bytes) -> bool:
-    """Whether a piece holds anything but ordinary text events.
+    """Whether a piece holds anything but ordinary text events; this is asked of every token.
 
     Within JSON text a quotation mark is always escaped, so that these bytes are found only where they mean something
     (or, for `[DONE]`, in a text that speaks of it: then the look finds nothing).
     """
+    find = piece.find  # of bytes it takes half the time of `in`
     return (
-        b"[DONE]" in piece
-        or b'"choices":[]' in piece
-        or b'{"error"' in piece
-        or b'"finish_reason":"abort"' in piece
-        or b'"finish_reason":"error"' in piece
+        find(b"[DONE]") >= 0
+        or find(b'"choices":[]') >= 0
+        or find(b'{"error"') >= 0
+        or find(b'"finish_reason":"') >= 0
     )
 
 

@@ -74,7 +74,7 @@ class Run:
             GatewayError: the engine refused, cannot be reached, broke off, or the run was stopped.
         """
         generation = self.generation
-        connection = await self._engine.post(generation.path, body, generation.id.hex, self._opened)
+        connection = await self._engine.post(generation.path, body, generation.id.bytes.hex(), self._opened)
         if connection.status != 200:
             raise refusal(connection.status, await read_all(connection, _LARGEST_REFUSAL_BYTES))
         return connection

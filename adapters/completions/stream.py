@@ -63,10 +63,10 @@ class CompletionStream:
         self.run.close()
 
     async def _relay(self) -> AsyncGenerator[bytes, None]:
+        piece, add, read = self._first, self.transcript.add, self._reader.next
         try:
-            piece = self._first
             while piece:
-                self.transcript.add(piece)
+                add(piece)
                 if events.needs_a_look(piece):
                     look = self._look(piece)
                     if look.kept:
@@ -79,7 +79,7 @@ class CompletionStream:
                         return
                 else:
                     yield piece
-                piece = await self._reader.next()
+                piece = await read()
             raise EngineBroke
         except GatewayError as error:
             self.error = error

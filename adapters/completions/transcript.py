@@ -52,9 +52,8 @@ class Transcript:
         self._unread_bytes = 0
         if self._size > self._limit:
             raise GatewayError("The answer is larger than this server takes.")
-        for piece in pieces:
-            for chunk in events.chunks(piece):
-                self.add_chunk(chunk)
+        for chunk in events.chunks(b"".join(pieces)):
+            self.add_chunk(chunk)
 
     def add_chunk(self, chunk: Chunk) -> None:
         """Take in one event, or a whole plain answer."""
@@ -62,7 +61,9 @@ class Transcript:
         self.fingerprint = chunk.system_fingerprint or self.fingerprint
         self.prompt_text = chunk.prompt_text or self.prompt_text
         for choice in chunk.choices:
-            message = self._messages.setdefault(choice.index, _Message())
+            message = self._messages.get(choice.index)
+            if message is None:
+                message = self._messages[choice.index] = _Message()
             message.finish_reason = choice.finish_reason or message.finish_reason
             if choice.text:
                 message.content.append(choice.text)
