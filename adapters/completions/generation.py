@@ -1,14 +1,14 @@
 """What a door asks of the one path of generation, and what comes of it."""
 
-from dataclasses import dataclass
 from uuid import UUID
+
+import msgspec
 
 from adapters.completions.events import Usage
 from adapters.completions.requests import Request
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Generation:
+class Generation(msgspec.Struct, frozen=True, kw_only=True):
     """One generation to be made."""
 
     id: UUID
@@ -32,8 +32,7 @@ class Generation:
     parent_id: UUID | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Completion:
+class Completion(msgspec.Struct, frozen=True, kw_only=True):
     """A whole answer, recorded."""
 
     id: UUID

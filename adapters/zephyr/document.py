@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -129,7 +128,7 @@ class StreamedDocument:
         generation, parts = self._question.generation, self._records.exchanges
         firsts = [part.first_token_ms for part in parts if part.first_token_ms is not None]
         done = Outcome.LENGTH if finish_reason == "length" else Outcome.COMPLETED
-        return replace(
+        return msgspec.structs.replace(
             parts[0],
             id=generation.id,
             conversation_id=generation.conversation_id or generation.id,
@@ -177,7 +176,7 @@ def _generation(question: Question, section: Section, budget: int) -> Generation
     """One section's generation. What it asks comes last, so that all sections share the prefix before it."""
     *before, user = question.messages
     asking = Message(role="user", content=f"{user.content}\n\n{section.question}")
-    return replace(
+    return msgspec.structs.replace(
         question.generation,
         id=uuid7(),
         request=chat_request(question.endpoint, question.asked, (*before, asking), budget),

@@ -5,7 +5,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -74,7 +74,7 @@ async def test_what_is_shown_is_what_is_documented(writer: ExchangeWriter, get: 
     page = ExchangePage.model_validate_json((await get("/log/exchanges")).content)
     assert page.data == [one]
     assert one.error == {"message": "broke"}
-    written = {field.name for field in fields(Exchange)} - {"caller"}
+    written = set(Exchange.__struct_fields__) - {"caller"}
     assert set(ExchangeView.model_fields) == written | {"object"}
 
 

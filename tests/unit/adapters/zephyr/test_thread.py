@@ -1,10 +1,10 @@
 """A logged conversation, as the model is to see it when it goes on."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from adapters.conversations.exchange import Exchange, Outcome
@@ -28,7 +28,9 @@ ONE = Exchange(
 
 def said(given: object, answer: str | None = "yes") -> Exchange:
     message = json.dumps([{"index": 0, "role": "assistant", "content": answer}]).encode()
-    return replace(ONE, input=json.dumps(given).encode(), answer=message if answer is not None else None)
+    return msgspec.structs.replace(
+        ONE, input=json.dumps(given).encode(), answer=message if answer is not None else None
+    )
 
 
 @pytest.mark.parametrize(
@@ -59,7 +61,9 @@ def test_what_was_logged_becomes_turns(given: object, turns: list[tuple[str, str
 
 def test_the_last_system_message_counts() -> None:
     first = said([{"role": "system", "content": "a"}, {"role": "user", "content": "x"}])
-    second = replace(said([{"role": "developer", "content": "b"}]), id=UUID(int=2), endpoint="/zephyr/raw")
+    second = msgspec.structs.replace(
+        said([{"role": "developer", "content": "b"}]), id=UUID(int=2), endpoint="/zephyr/raw"
+    )
     thread = thread_of(Conversation(id=UUID(int=1), exchanges=[first, second]))
     assert (thread.system, thread.last_id, thread.endpoint) == ("b", UUID(int=2), "/zephyr/raw")
 
