@@ -1,5 +1,6 @@
 """The HTTP server: uvicorn, and a stop that ends streams before it tears down what they need."""
 
+import gc
 import socket
 import sys
 
@@ -52,4 +53,14 @@ def run() -> None:
         date_header=False,
         ws_max_size=64 * 1024,
     )
+    _collect_seldom()
     Server(config, gateway).run()
+
+
+def _collect_seldom() -> None:
+    """Look for garbage in cycles less often, and never in what is there from the start.
+
+    Requests leave next to none, and looking after every 700 new objects takes a tenth of a request's time.
+    """
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
