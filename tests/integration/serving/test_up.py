@@ -1,0 +1,288 @@
+"""`zephyr up`, as a user runs it: the command line, the embedded PostgreSQL and the real gateway. vLLM is played by fakes."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from serving.readiness import NoAnswer, ask
+from tests.acceptance.gateway import free_port
+from tests.fakes.engine import ScriptedEngine
+from tests.integration.serving import fake_vllm
+
+
+class Up:
+    """One `zephyr up` with a home of its own."""
+
+    def __init__(self, home: Path, **settings: str) -> None:
+        self.home = home
+        self.port = int(settings.get("ZEPHYR_PORT") or free_port())
+        self.url = f"http://127.0.0.1:{self.port}"
+        own = {"ZEPHYR_HOME": str(home), "ZEPHYR_PORT": str(self.port), "ZEPHYR_RESTART_SECONDS": "0.1"}
+        self._environment = os.environ | own | settings
+        self.process = self._start("up")
+
+    def _start(self, command: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "zephyr", command],
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def wait(self, seconds: float = 30.0) -> str:
+        """Its output, once it has ended."""
+        return self.process.communicate(timeout=seconds)[0]
+
+    def until(self, path: str, status: int, seconds: float = 40.0) -> Any:
+        """The JSON of an answer, once it has the status."""
+        limit = time.monotonic() + seconds
+        while time.monotonic() < limit:
+            assert self.process.poll() is None, self.wait()
+            try:
+                answer = ask(self.url, path)
+            except NoAnswer:
+                time.sleep(0.1)
+                continue
+            if answer.status == status:
+                return answer.json()
+            time.sleep(0.1)
+        raise AssertionError(f"{path} did not come to {status}")
+
+    def family(self) -> list[psutil.Process]:
+        """Everything it has started."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def child(self, word: str) -> psutil.Process | None:
+        """The running child whose command line has a word."""
+        children = [p for p in psutil.Process(self.process.pid).children() if running(p)]
+        return next((child for child in children if word in " ".join(child.cmdline())), None)
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="zephyr-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def engine() -> Iterator[ScriptedEngine]:
+    with ScriptedEngine() as engine:
+        yield engine
+
+
+@pytest.fixture
+def ups() -> Iterator[list[Up]]:
+    """What a test started; whatever of it still runs at its end is killed."""
+    started: list[Up] = []
+    yield started
+    for up in started:
+        if up.process.poll() is None:
+            up.process.kill()
+        up.process.communicate()
+
+
+def test_one_command_brings_up_everything_and_one_ctrl_c_ends_it(
+    home: Path, engine: ScriptedEngine, ups: list[Up]
+) -> None:
+    """A question is answered and recorded; afterwards no process is left, within seconds."""
+    up = Up(home, ENGINE_URL=engine.url)
+    ups.append(up)
+    up.until("/readyz", 200)
+    question = {"model": "zephyr-7b-beta", "messages": [{"role": "user", "content": "hi"}]}
+    assert ask(up.url, "/v1/chat/completions", question, timeout=10).status == 200
+    family = up.family()
+    assert {"postgres"} <= {process.name() for process in family}
+    began = time.monotonic()
+    up.process.send_signal(signal.SIGINT)
+    output = up.wait()
+    assert time.monotonic() - began < 10
+    assert up.process.returncode == 0, output
+    assert "Traceback" not in output
+    assert not [process for process in family if running(process)]
+    assert [line.split()[2] for line in output.splitlines() if "stopping" in line] == ["gateway", "postgres"]
+
+
+def test_kill_9_of_the_host_leaves_nothing_running(home: Path, engine: ScriptedEngine, ups: list[Up]) -> None:
+    """And the next start on the same home works."""
+    up = Up(home, ENGINE_URL=engine.url)
+    ups.append(up)
+    up.until("/readyz", 200)
+    family = up.family()
+    up.process.kill()
+    limit = time.monotonic() + 15
+    while left := [process for process in family if running(process)]:
+        assert time.monotonic() < limit, left
+        time.sleep(0.1)
+    again = Up(home, ENGINE_URL=engine.url)
+    ups.append(again)
+    again.until("/readyz", 200)
+    again.process.terminate()
+    again.wait()
+
+
+def test_crashed_gateway_and_database_come_back(home: Path, engine: ScriptedEngine, ups: list[Up]) -> None:
+    """Each is started again without the other."""
+    up = Up(home, ENGINE_URL=engine.url)
+    ups.append(up)
+    up.until("/readyz", 200)
+    for word in ("adapters", "postgres"):
+        before = up.child(word)
+        assert before is not None
+        before.kill()
+        limit = time.monotonic() + 30
+        while running(before) or up.child(word) is None:
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+        up.until("/readyz", 200)
+    up.process.terminate()
+    output = up.wait()
+    assert output.count("SIGKILL") == 2
+
+
+def test_gateway_answers_while_the_engine_cannot_come_up(
+    home: Path, ups: list[Up], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong engine is given up; the gateway stays and says that there is none."""
+    monkeypatch.setenv("FAKE_VLLM", str(home / "behaviour"))
+    (home / "behaviour").write_text("miscounts")
+    (home / "model").mkdir()
+    (home / "model" / "config.json").write_text("{}")
+    python = home / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} {fake_vllm.__file__} "$@"\n')
+    python.chmod(0o755)
+    up = Up(home, ZEPHYR_MODEL=str(home / "model"), ZEPHYR_ENGINE_PYTHON=str(python), ZEPHYR_START_TRIES="2")
+    ups.append(up)
+    state = up.until("/readyz", 503)
+    assert state["parts"]["engine"]["ready"] is False
+    question = {"model": "zephyr-7b-beta", "messages": [{"role": "user", "content": "hi"}]}
+    assert ask(up.url, "/v1/chat/completions", question, timeout=10).status == 503
+    limit = time.monotonic() + 20
+    while up.child("fake_vllm") or (home / "logs" / "engine.log").read_text().count("non-default args") < 2:
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+    assert up.until("/healthz", 200) == {"status": "alive"}
+    up.process.send_signal(signal.SIGTERM)
+    output = up.wait()
+    assert "counts 7 prompt tokens" in output
+    assert "Given up after 2 tries" in output
+
+
+def test_taken_port_is_refused_before_anything_starts(home: Path, ups: list[Up]) -> None:
+    """With the port, and what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        up = Up(home, ZEPHYR_PORT=str(taken.getsockname()[1]))
+        ups.append(up)
+        output = up.wait(10)
+    assert up.process.returncode == 1
+    assert f"port {up.port} on 127.0.0.1 cannot be used" in output
+    assert "ZEPHYR_PORT" in output
+    assert list(home.iterdir()) == []
+
+
+def test_second_start_on_the_same_home_is_refused(home: Path, engine: ScriptedEngine, ups: list[Up]) -> None:
+    """Two servers on one database would destroy it."""
+    first = Up(home, ENGINE_URL=engine.url)
+    ups.append(first)
+    first.until("/healthz", 200)
+    second = Up(home, ENGINE_URL=engine.url)
+    ups.append(second)
+    assert f"process {first.process.pid} already runs the postgres of {home}" in second.wait(15)
+    assert second.process.returncode == 1
+    first.process.terminate()
+    first.wait()
+
+
+def test_bad_setting_refuses_to_start_and_is_named(home: Path, ups: list[Up]) -> None:
+    """By its variable, without its value."""
+    up = Up(home, ZEPHYR_START_TRIES="many-secret")
+    ups.append(up)
+    output = up.wait(10)
+    assert up.process.returncode == 1
+    assert "ZEPHYR_START_TRIES" in output
+    assert "many-secret" not in output
+
+
+def test_database_that_does_not_answer_is_told_without_its_password(
+    home: Path, engine: ScriptedEngine, ups: list[Up]
+) -> None:
+    """The migrations wait for it; a stop meanwhile is as quick as ever."""
+    url = f"postgresql://me:hunter2@127.0.0.1:{free_port()}/zephyr"
+    up = Up(home, ENGINE_URL=engine.url, DATABASE_URL=url)
+    ups.append(up)
+    time.sleep(3)
+    up.process.terminate()
+    output = up.wait(10)
+    assert "migrations" in output
+    assert "hunter2" not in output
+
+
+def test_parts_run_alone_and_say_where_they_are(home: Path) -> None:
+    """What another program starts us for is the only thing on our standard output."""
+    environment = os.environ | {"ZEPHYR_HOME": str(home)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zephyr", "db"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    process.terminate()
+    assert process.communicate(timeout=10)[0] == ""
+    assert line == f"DATABASE_URL=postgresql://postgres@/zephyr?host={home}/postgres\n"
+    assert process.returncode == 0
+
+
+def test_doctor_finds_nothing_wrong_with_what_would_work(home: Path, engine: ScriptedEngine) -> None:
+    """And says so to a program, too."""
+    code, findings = doctor(home, ENGINE_URL=engine.url)
+    assert code == 0
+    assert findings["engine"]["verdict"] == "ok"
+    assert {"gpu", "processor", "memory", "home", "port", "database"} <= set(findings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "subject", "text"),
+    [
+        ({"ZEPHYR_MODEL": "/nowhere"}, "model", "no model in /nowhere"),
+        ({"ZEPHYR_ENGINE_PYTHON": "/nowhere/bin/python"}, "engine", "no vLLM in /nowhere"),
+        ({"ENGINE_URL": "http://127.0.0.1:9"}, "engine", "does not answer"),
+        ({"DATABASE_URL": "postgresql://me:hunter2@127.0.0.1:9/x"}, "database", "does not answer"),
+        ({"ZEPHYR_HOME": "/proc/zephyr"}, "home", "cannot be made"),
+    ],
+)
+def test_doctor_finds_what_would_fail(home: Path, settings: dict[str, str], subject: str, text: str) -> None:
+    """Its exit status tells a script, its finding tells a person."""
+    code, findings = doctor(home, **settings)
+    assert code == 1
+    assert findings[subject]["verdict"] == "fail"
+    assert text in findings[subject]["text"]
+    assert "hunter2" not in str(findings)
+
+
+def doctor(home: Path, **settings: str) -> tuple[int, dict[str, dict[str, str]]]:
+    own = {"ZEPHYR_HOME": str(home), "ZEPHYR_PORT": str(free_port())}
+    command = [sys.executable, "-m", "zephyr", "doctor", "--json"]
+    done = subprocess.run(
+        command, env=os.environ | own | settings, capture_output=True, text=True, check=False
+    )
+    return done.returncode, {finding["subject"]: finding for finding in json.loads(done.stdout)}
+
+
+def running(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
