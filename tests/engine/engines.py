@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import tempfile
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,9 @@ class RealEngine:
         """The JSON that a GET is answered with."""
         return ask(self.url, path, timeout=ANSWER_SECONDS).json()
 
-    def post(self, path: str, body: dict[str, object]) -> Any:
+    def post(self, path: str, body: Mapping[str, object]) -> Any:
         """The JSON that a POST is answered with."""
-        return ask(self.url, path, {"model": self.model} | body, timeout=ANSWER_SECONDS).json()
+        return ask(self.url, path, {"model": self.model, **body}, timeout=ANSWER_SECONDS).json()
 
     def metric(self, name: str) -> float:
         """The sum of a metric's samples at this moment."""
