@@ -7,8 +7,8 @@ if "%DATABASE_URL%"=="" goto explain
 
 where py >nul 2>nul && (set "PYTHON=py -3") || (set "PYTHON=python")
 %PYTHON% setup\environment.py gateway || exit /b 1
-.venv\Scripts\python.exe -m zephyr migrate || exit /b 1
-.venv\Scripts\python.exe -m zephyr gateway
+.venv\Scripts\python.exe -m adapters migrate || exit /b 1
+.venv\Scripts\python.exe -m adapters gateway
 exit /b %errorlevel%
 
 :explain

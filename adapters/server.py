@@ -43,7 +43,7 @@ def run() -> None:
         gateway.asgi,
         host=settings.server.host,
         port=settings.server.port,
-        loop="uvloop",
+        loop="auto",  # uvloop, but on Windows, which has none
         http=bounded_protocol(settings.server),
         log_config=None,
         access_log=False,

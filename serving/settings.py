@@ -90,7 +90,9 @@ class Settings(BaseSettings):
     )
     restart_max_seconds: float = Field(30.0, gt=0, description="Longest pause before a restart, in seconds.")
     stop_seconds: float = Field(
-        10.0, gt=0, description="Seconds that each part gets to end before it is killed."
+        25.0,  # the gateway's longest stop: drain 5, leaving 3, commit deadline 10, connections 2
+        gt=0,
+        description="Seconds that each part gets to end before it is killed.",
     )
     log_max_bytes: int = Field(
         16 * 2**20,

@@ -60,6 +60,8 @@ async def connect(settings: LogSettings, *, query_timeout: float | None = None) 
         )
     except ValueError as error:  # asyncpg quotes the URL's parts in its own words
         raise BadSettings(f"DATABASE_URL: asyncpg cannot use it ({type(error).__name__})") from None
+    except KeyError:  # of getpass.getuser(), under a user id that has no name, as in containers
+        raise BadSettings("DATABASE_URL: it names no user, and this process's user has no name") from None
 
 
 def create_engine(settings: LogSettings) -> AsyncEngine:
