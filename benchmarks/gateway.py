@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import resource
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,7 +28,7 @@ from benchmarks import report
 from benchmarks.compiled import NoCompiler, compiled
 from benchmarks.measures import Cores, Figures, Measurement, Plan, Target, wait_for_answer
 from benchmarks.peers import RELAYS, NotInstalled, Place
-from benchmarks.processes import PinnedProcess
+from benchmarks.processes import Process, free_port
 
 _ROOT = Path(__file__).parents[1]
 _OPEN_FILES = 8192
@@ -45,9 +44,9 @@ class Bench:
         os.sched_setaffinity(0, {self._cores.rest})  # what is started from here on stays off the relay's core
         self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
         self._load = compiled("load", self._folder)
-        self._engine_port = _free_port()
+        self._engine_port = free_port()
         engine_command = (compiled("null_engine", self._folder), str(self._engine_port))
-        engine = PinnedProcess(engine_command, core=self._cores.rest, log=self._folder / "engine.log")
+        engine = Process(engine_command, core=self._cores.rest, log=self._folder / "engine.log")
         self._engine = stack.enter_context(engine)
         database = get_server(self._folder / "postgres", cleanup_mode="delete")
         self._database = stack.enter_context(database)
@@ -65,7 +64,7 @@ class Bench:
         if name == "direct":
             return self._measurement(Target(port=self._engine_port, api_key="none", process=None)).all()
         place = Place(
-            port=_free_port(),
+            port=free_port(),
             engine_port=self._engine_port,
             folder=self._folder,
             database_url=self._database_url,
@@ -74,7 +73,7 @@ class Bench:
         logged = self._logged()
         log = self._folder / f"{name}.log"
         began = time.monotonic()
-        with PinnedProcess(
+        with Process(
             launch.command, core=self._cores.relay, log=log, environment=launch.environment
         ) as process:
             target = Target(port=place.port, api_key=launch.api_key, process=process)
@@ -176,12 +175,6 @@ async def _count_completed(url: str) -> int:
     finally:
         await connection.close()
     return int(count)
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from benchmarks.processes import PinnedProcess, cpu_seconds
+from benchmarks.processes import Process, cpu_seconds
 
 _START_SECONDS = 120
 _AWAKE = Path(__file__).with_name("awake.py")
@@ -38,7 +38,7 @@ class Target:
 
     port: int
     api_key: str
-    process: PinnedProcess | None
+    process: Process | None
     """None of the engine: what it costs is not a relay's cost."""
 
 
@@ -169,7 +169,7 @@ class Measurement:
             return
         command = self._command(self._plan.held, 60, events=60, pace=1_000_000)
         log = self._folder / "held.log"
-        with PinnedProcess(command, core=self._cores.rest, log=log, environment=self._environment):
+        with Process(command, core=self._cores.rest, log=log, environment=self._environment):
             time.sleep(1 + self._plan.held_seconds)
             if self._open_at_engine() >= self._plan.held:
                 self.figures.held_mb = process.memory_mb()
@@ -214,7 +214,7 @@ class Measurement:
         """Keep both cores from idling: a virtual machine's wake-ups cost more than a relay adds."""
         with ExitStack() as stack:
             for core in (self._cores.relay, self._cores.rest):
-                spinner = PinnedProcess([sys.executable, _AWAKE], core=core, log=self._folder / "awake.log")
+                spinner = Process([sys.executable, _AWAKE], core=core, log=self._folder / "awake.log")
                 stack.enter_context(spinner)
             yield
 

@@ -1,6 +1,7 @@
-"""A process pinned to one core, with what it has cost so far."""
+"""A process, on one core where that is wanted, with what it has cost so far."""
 
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -11,14 +12,14 @@ import psutil
 _STOP_SECONDS = 10
 
 
-class PinnedProcess:
-    """A process and its children on one core. As a context manager it runs inside and is gone afterwards."""
+class Process:
+    """A process and its children. As a context manager it runs inside and is gone afterwards."""
 
     def __init__(
         self,
         command: Sequence[str | Path],
         *,
-        core: int,
+        core: int | None = None,
         log: Path,
         environment: Mapping[str, str] | None = None,
     ) -> None:
@@ -36,7 +37,7 @@ class PinnedProcess:
                 env=self._environment,
                 stdout=log,
                 stderr=log,
-                preexec_fn=lambda: os.sched_setaffinity(0, {self._core}),  # before it has any thread
+                preexec_fn=self._stay_on_core,  # before it has any thread
             )
         return self
 
@@ -49,6 +50,10 @@ class PinnedProcess:
         for process in stubborn:
             process.kill()
         psutil.wait_procs(stubborn)
+
+    def _stay_on_core(self) -> None:
+        if self._core is not None:
+            os.sched_setaffinity(0, {self._core})
 
     @property
     def pid(self) -> int:
@@ -83,6 +88,13 @@ def family_of(pid: int) -> list[psutil.Process]:
     """A process and all its descendants."""
     process = psutil.Process(pid)
     return [process, *process.children(recursive=True)]
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
 
 
 def _peak_kib(pid: int) -> int:

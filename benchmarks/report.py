@@ -110,7 +110,7 @@ def _cost_table(all_medians: Mapping[str, Medians]) -> str:
         for name, one in all_medians.items()
     ]
     note = "\n\n`*` the asked rate (6 400 or 32 000 events a second) was reached in no round"
-    return _table(head, rows) + note
+    return table(head, rows) + note
 
 
 def _time_table(all_medians: Mapping[str, Medians]) -> str:
@@ -133,7 +133,7 @@ def _time_table(all_medians: Mapping[str, Medians]) -> str:
         for name, one in all_medians.items()
         if name != "direct"
     ]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _ratio_table(all_medians: Mapping[str, Medians]) -> str:
@@ -152,7 +152,7 @@ def _ratio_table(all_medians: Mapping[str, Medians]) -> str:
         for name, one in all_medians.items()
         if name not in ("ours", "direct")
     ]
-    return _table(head, rows) if rows else ""
+    return table(head, rows) if rows else ""
 
 
 def _goal_table(all_medians: Mapping[str, Medians]) -> str:
@@ -203,7 +203,7 @@ def _goal_table(all_medians: Mapping[str, Medians]) -> str:
         _goal("memory with the streams held", ours.held_mb, 100.0, " MB", 0),
         _goal("start to first answer", ours.start_seconds, 1.5, " s"),
     ]
-    return _table(["goal", "measured", "at most", ""], rows)
+    return table(["goal", "measured", "at most", ""], rows)
 
 
 def _goal(name: str, measured: float | None, limit: float, unit: str, digits: int = 2) -> list[str]:
@@ -228,6 +228,7 @@ def _number(value: float | None, digits: int = 0) -> str:
     return f"{value:,.{digits or (1 if abs(value) < 100 else 0)}f}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
