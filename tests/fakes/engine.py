@@ -122,7 +122,8 @@ class ScriptedEngine:
         if self._server is None:
             return
         self._server.close()
-        await asyncio.sleep(0.01)  # lets connections that are just being accepted come in
+        for _ in range(10):
+            await asyncio.sleep(0.001)  # lets connections that are just being accepted come in
         for seen in self.seen:
             seen.end("broken")
         tasks = [one.task for one in self._open if one.task]
