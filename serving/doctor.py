@@ -155,7 +155,7 @@ def look_at_model(settings: Settings, machine: Hardware) -> Iterator[Finding]:
     try:
         model, why = models.choose(settings, machine)
         folder = model_folder(settings, model)
-        chosen = profile.plan(machine, settings, model, folder)
+        chosen = profile.plan(machine, settings, model, folder or Path(model.source))
     except HostError as error:
         yield fail("model", str(error))
         return
@@ -164,19 +164,21 @@ def look_at_model(settings: Settings, machine: Hardware) -> Iterator[Finding]:
     yield ok("profile", f"{'; '.join(chosen.reasons)}: {shlex.join(chosen.arguments)}")
 
 
-def look_at_files(model: Model, folder: Path) -> Finding:
-    if folder.exists():
+def look_at_files(model: Model, folder: Path | None) -> Finding:
+    if folder is not None:
         return ok("model files", str(folder))
-    work = "converted" if model.origin == "package" else "fetched from the hub"
-    return note("model files", f"to be {work} at the first start, into {folder}")
+    how = "converted" if model.origin == "package" else "fetched from the hub"
+    return note("model files", f"to be {how} at the first start")
 
 
-def model_folder(settings: Settings, model: Model) -> Path:
+def model_folder(settings: Settings, model: Model) -> Path | None:
+    """Where the model's files are, if they are there already."""
     if model.origin == "folder":
         return Path(model.source)
-    return (
-        prepare.converted_folder(settings, model) if model.origin == "package" else prepare.hub_folder(model)
-    )
+    if model.origin == "hub":
+        return prepare.fetched_folder(settings, model)
+    folder = prepare.converted_folder(settings, model)
+    return folder if folder.exists() else None
 
 
 def unless_refused(subject: str, look: Callable[[], object], text: str) -> Finding:

@@ -95,6 +95,10 @@ class Postgres:
         """Its address is no longer to be found."""
         self._published.unlink(missing_ok=True)
 
+    def advice(self) -> str:
+        """What it printed says enough."""
+        return ""
+
     async def _query(self, database: str, statement: str) -> bool:
         """Whether a statement succeeds."""
         process = await asyncio.create_subprocess_exec(

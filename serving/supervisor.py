@@ -36,6 +36,9 @@ class Service(Protocol):
     def down(self) -> None:
         """Take back what was announced: it has ended, or is about to."""
 
+    def advice(self) -> str:
+        """What may help after it ended by itself; empty where nothing is known."""
+
 
 class Supervisor:
     """The running services, by name. Leaving it ends whatever still runs."""
@@ -61,6 +64,7 @@ class Supervisor:
         keeper = Keeper(service, self._settings, self._tell, self._lifeline)
         self._keepers[service.name] = keeper
         keeper.task = asyncio.create_task(keeper.keep(), name=f"keep {service.name}")
+        keeper.task.add_done_callback(keeper.tell_mistake)
 
     async def until_ready(self, name: str) -> None:
         """Wait for its first readiness; raise what stopped it if it was given up."""
@@ -100,9 +104,9 @@ class Supervisor:
 
     async def stop(self, name: str) -> None:
         """End one service, if it was started; it is not restarted."""
-        keeper = self._keepers.pop(name, None)
-        if keeper is not None:
-            await keeper.stop()
+        if name in self._keepers:
+            await self._keepers[name].stop()
+            del self._keepers[name]
 
     def hurry(self) -> None:
         """Kill what is still running: somebody asked twice."""
@@ -144,6 +148,11 @@ class Keeper:
                 raise self._given_up(str(error)) from None
             await self._pause()
 
+    def tell_mistake(self, task: asyncio.Task[None]) -> None:
+        """An error that is none of the expected ones must not end the task in silence."""
+        if not task.cancelled() and not isinstance(task.exception(), HostError):
+            self._tell(self._service.name, "trouble", f"no longer kept running: {task.exception()!r}")
+
     def _given_up(self, text: str) -> CannotRun:
         self._tell(self._service.name, "trouble", text)
         return CannotRun(f"{self._service.name}: {text}")
@@ -174,7 +183,7 @@ class Keeper:
             await self._child.stop(self._settings.stop_seconds)
         if time.monotonic() - up_since > STEADY_SECONDS:
             self._failures = 0
-        raise StartFailed(f"ended by itself ({describe_exit(status)}):\n{last_lines(self._child)}")
+        raise self._failure(f"ended by itself ({describe_exit(status)})", self._child)
 
     async def _until_ready(self, child: Child) -> None:
         ready = asyncio.create_task(self._service.until_ready())
@@ -184,17 +193,17 @@ class Keeper:
                 {ready, ended}, timeout=self._service.start_seconds, return_when=asyncio.FIRST_COMPLETED
             )
             if ended.done():
-                raise StartFailed(
-                    f"ended before it was ready ({describe_exit(ended.result())}):\n{last_lines(child)}"
-                )
+                raise self._failure(f"ended before it was ready ({describe_exit(ended.result())})", child)
             if not ready.done():
-                raise StartFailed(
-                    f"not ready after {self._service.start_seconds:.0f} s:\n{last_lines(child)}"
-                )
+                raise self._failure(f"not ready after {self._service.start_seconds:.0f} s", child)
             await ready
         finally:
             ready.cancel()
             ended.cancel()
+
+    def _failure(self, what: str, child: Child) -> StartFailed:
+        advice = self._service.advice()
+        return StartFailed(f"{what}:\n{last_lines(child)}" + (f"\n{advice}" if advice else ""))
 
     def _log(self) -> LogFile:
         return LogFile(self._settings.logs / f"{self._service.name}.log", self._settings.log_max_bytes)
@@ -214,8 +223,6 @@ class Keeper:
 
 
 def last_lines(child: Child) -> str:
-    """The end of what it printed, indented."""
-    return (
-        "\n".join(f"    {line}" for line in list(child.last_lines)[-LINES_SHOWN:])
-        or "    (it printed nothing)"
-    )
+    """The end of what it printed, indented, and where the rest is."""
+    lines = [*child.last_lines][-LINES_SHOWN:] or ["(it printed nothing)"]
+    return "\n".join(f"    {line}" for line in lines) + f"\n    (all of it: {child.log_file})"

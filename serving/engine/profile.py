@@ -51,10 +51,7 @@ def choose_dtype(hardware: Hardware, model: Model) -> tuple[str, str]:
         if all(gpu.compute_capability >= BFLOAT16_CAPABILITY for gpu in hardware.gpus):
             return "bfloat16", "the GPU computes in it"
         return "float16", "the GPU is older than bfloat16"
-    return (
-        "float32",
-        "without a GPU it is what answers rightly and fastest; bfloat16 compiled for AVX2 answers wrongly",
-    )
+    return "float32", "on a processor it answers rightly, and compiled bfloat16 was seen not to"
 
 
 def common(settings: Settings, model: Model, folder: Path, dtype: str) -> list[str]:

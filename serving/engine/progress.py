@@ -1,4 +1,4 @@
-"""What vLLM is doing while it starts, read from the lines that it prints."""
+"""What vLLM is doing while it starts, and what it died of, read from the lines that it prints."""
 
 import re
 
@@ -16,6 +16,41 @@ STEPS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"init engine \(", "starting its server"),
     )
 )
+
+
+# What to do about what vLLM says it died of. Its last lines alone often show only who noticed.
+ADVICE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), text)
+    for pattern, text in (
+        (
+            r"KV cache is needed, which is larger than|No available memory for the cache blocks",
+            "The KV cache is too small: raise ZEPHYR_ENGINE_KV_CACHE_GIB, or lower ZEPHYR_ENGINE_MAX_MODEL_LEN.",
+        ),
+        (
+            r"OutOfMemoryError|out of memory|Cannot allocate memory|Free memory on device|not enough memory",
+            "There is not enough memory: end what else uses it, lower ZEPHYR_ENGINE_KV_CACHE_GIB, or choose a "
+            "smaller ZEPHYR_MODEL.",
+        ),
+        (r"No space left on device", "The disk is full: free some space."),
+        (
+            r"unrecognized arguments|invalid choice|error: argument",
+            "vLLM does not take an argument: look at ZEPHYR_ENGINE_EXTRA_ARGS.",
+        ),
+        (
+            r"Model architectures .* are not supported|does not recognize this architecture",
+            "This vLLM does not know the model's architecture: choose another ZEPHYR_MODEL.",
+        ),
+        (
+            r"greater than the derived max_model_len",
+            "ZEPHYR_ENGINE_MAX_MODEL_LEN is more than the model can: lower it.",
+        ),
+    )
+)
+
+
+def advise(line: str) -> str | None:
+    """What may help against what a line complains about, if that is known."""
+    return next((text for pattern, text in ADVICE if pattern.search(line)), None)
 
 
 def describe(line: str) -> str | None:

@@ -33,6 +33,7 @@ class Engine:
         self._published = settings.run / "engine.sock"
         self._starts = 0
         self._model: Model | None = None
+        self._advice = ""
 
     @property
     def url(self) -> str:
@@ -52,6 +53,7 @@ class Engine:
         folder = await prepare(self._model, self._settings, self._run, self._tell)
         chosen = profile.plan(machine, self._settings, self._model, folder)
         self._starts += 1
+        self._advice = ""
         self.down()
         return Command(
             argv=[
@@ -65,6 +67,9 @@ class Engine:
         )
 
     def on_line(self, line: str) -> None:
+        """Tell the steps of the start, and keep what may help if it fails."""
+        if "Error" in line or "error" in line:
+            self._advice = self._advice or progress.advise(line) or ""
         if not self._published.is_symlink() and (step := progress.describe(line)):
             self._tell(self.name, "busy", step)
 
@@ -87,6 +92,10 @@ class Engine:
         """Take the published name and the socket away."""
         self._published.unlink(missing_ok=True)
         self._socket.unlink(missing_ok=True)
+
+    def advice(self) -> str:
+        """What may help, by what it complained about first."""
+        return self._advice
 
     @property
     def _socket(self) -> Path:

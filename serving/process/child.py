@@ -85,6 +85,10 @@ class Child:
         return child
 
     @property
+    def log_file(self) -> Path:
+        return self._log.path
+
+    @property
     def pid(self) -> int:
         return self._process.pid
 

@@ -63,6 +63,9 @@ class Scripted:
     def down(self) -> None:
         self.downs += 1
 
+    def advice(self) -> str:
+        return "Try something else."
+
 
 @pytest.fixture
 def told() -> Told:
@@ -102,7 +105,9 @@ async def test_pauses_between_restarts_grow_and_are_bounded(supervisor: Supervis
 async def test_service_that_never_comes_up_is_given_up(supervisor: Supervisor, told: Told) -> None:
     """After the tries it was given, with its last lines and how it ended."""
     supervisor.start(Scripted("print('no such thing'); raise SystemExit(4)"))
-    with pytest.raises(CannotRun, match=r"(?s)exit status 4.*no such thing.*Given up after 3 tries"):
+    with pytest.raises(
+        CannotRun, match=r"(?s)exit status 4.*no such thing.*Try something else.*Given up after 3 tries"
+    ):
         await supervisor.until_ready("scripted")
 
 
