@@ -128,10 +128,10 @@ def test_huge_answer(gateway: Gateway, engine: ScriptedEngine, stream: bool) -> 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_connections_to_the_engine_are_kept(gateway: Gateway, engine: ScriptedEngine, stream: bool) -> None:
-    """Requests one after the other use one connection."""
-    for _ in range(5):
+    """Requests one after the other use one connection, or a second when a look at the engine has the first."""
+    for _ in range(10):
         gateway.post("/v1/chat/completions", chat(stream=stream))
-    assert len({seen.connection for seen in engine.seen}) == 1
+    assert len({seen.connection for seen in engine.seen}) <= 2
 
 
 def test_closed_idle_connections_are_no_errors(gateway: Gateway, engine: ScriptedEngine) -> None:
