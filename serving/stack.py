@@ -44,9 +44,7 @@ async def up(settings: Settings, tell: Tell) -> None:
         try:
             await supervisor.until_given_up("postgres", "gateway")
         finally:
-            await supervisor.stop(
-                "gateway"
-            )  # first: it ends its streams and records them while the rest still runs
+            await supervisor.stop("gateway")  # first: its streams end and are recorded while the rest runs
 
     await run_supervised(settings, tell, own_parts, run)
 

@@ -18,7 +18,7 @@ from serving.process.lifeline import Lifeline
 from serving.process.logfile import LogFile
 
 LAST_LINES = 30
-LONGEST_LINE = 4096  # characters of a line that are kept
+LONGEST_LINE = 4096  # bytes; one that goes on is kept in pieces
 _READ_BYTES = 64 * 1024
 _GROUP_POLL_SECONDS = 0.02
 _GROUP_GONE_SECONDS = 2.0
@@ -134,15 +134,15 @@ class Child:
             *lines, rest = re.split(rb"[\r\n]+", rest + data)
             for line in lines:
                 self._keep(line, on_line)
-            if len(rest) > LONGEST_LINE:
-                self._keep(rest, on_line)
-                rest = b""
+            while len(rest) > LONGEST_LINE:
+                self._keep(rest[:LONGEST_LINE], on_line)
+                rest = rest[LONGEST_LINE:]
         self._keep(rest, on_line)
 
     def _keep(self, line: bytes, on_line: Callable[[str], None]) -> None:
-        text = line[:LONGEST_LINE].decode("utf-8", "replace").rstrip()
+        text = line.decode("utf-8", "replace").rstrip()
         if text:
-            self.last_lines.append(text)
+            self.last_lines.append(text[:LONGEST_LINE])
             self._log.write(text)
             on_line(text)
 

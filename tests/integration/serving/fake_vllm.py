@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import os
+import signal
 import socketserver
 import sys
 import time
@@ -86,6 +87,9 @@ def main(arguments: list[str]) -> None:
     if Path(os.environ["FAKE_VLLM"]).read_text() == "dies":
         print("ValueError: there is not enough of something", flush=True)
         sys.exit(3)
+    if Path(os.environ["FAKE_VLLM"]).read_text() == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print("INFO ignoring", flush=True)
     Handler.model = value("--served-model-name")
     with Server(value("--uds"), Handler) as server:
         server.serve_forever()

@@ -82,9 +82,12 @@ async def test_progress_bar_is_a_line_for_each_redraw(nursery: Nursery) -> None:
 
 async def test_line_without_end_is_bounded(nursery: Nursery) -> None:
     """A child that prints no newline does not fill our memory, and loses nothing but the line's wholeness."""
-    child = await nursery.start("import sys; sys.stdout.write('x' * 1_000_000); sys.stdout.flush()")
+    child = await nursery.start(
+        "import sys; sys.stdout.write('x' * 1_000_000); sys.stdout.flush()", max_bytes=2**22
+    )
     await child.ended()
     assert max(map(len, child.last_lines)) <= 4096
+    assert sum(map(len, nursery.log.read_text().split())) == 1_000_000
 
 
 async def test_log_file_is_bounded(nursery: Nursery) -> None:

@@ -85,6 +85,22 @@ def engine() -> Iterator[ScriptedEngine]:
 
 
 @pytest.fixture
+def fake_engine(home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Settings with which the engine is `fake_vllm.py`."""
+    monkeypatch.setenv("FAKE_VLLM", str(home / "behaviour"))
+    (home / "model").mkdir()
+    (home / "model" / "config.json").write_text("{}")
+    python = home / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} {fake_vllm.__file__} "$@"\n')
+    python.chmod(0o755)
+    return {
+        "ZEPHYR_MODEL": str(home / "model"),
+        "ZEPHYR_ENGINE_PYTHON": str(python),
+        "ZEPHYR_START_TRIES": "2",
+    }
+
+
+@pytest.fixture
 def ups() -> Iterator[list[Up]]:
     """What a test started; whatever of it still runs at its end is killed."""
     started: list[Up] = []
@@ -113,7 +129,6 @@ def test_one_command_brings_up_everything_and_one_ctrl_c_ends_it(
     assert up.process.returncode == 0, output
     assert "Traceback" not in output
     assert not [process for process in family if running(process)]
-    assert [line.split()[2] for line in output.splitlines() if "stopping" in line] == ["gateway", "postgres"]
 
 
 def test_kill_9_of_the_host_leaves_nothing_running(home: Path, engine: ScriptedEngine, ups: list[Up]) -> None:
@@ -154,17 +169,11 @@ def test_crashed_gateway_and_database_come_back(home: Path, engine: ScriptedEngi
 
 
 def test_gateway_answers_while_the_engine_cannot_come_up(
-    home: Path, ups: list[Up], monkeypatch: pytest.MonkeyPatch
+    home: Path, fake_engine: dict[str, str], ups: list[Up]
 ) -> None:
     """A wrong engine is given up; the gateway stays and says that there is none."""
-    monkeypatch.setenv("FAKE_VLLM", str(home / "behaviour"))
     (home / "behaviour").write_text("miscounts")
-    (home / "model").mkdir()
-    (home / "model" / "config.json").write_text("{}")
-    python = home / "python"
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} {fake_vllm.__file__} "$@"\n')
-    python.chmod(0o755)
-    up = Up(home, ZEPHYR_MODEL=str(home / "model"), ZEPHYR_ENGINE_PYTHON=str(python), ZEPHYR_START_TRIES="2")
+    up = Up(home, **fake_engine)
     ups.append(up)
     state = up.until("/readyz", 503)
     assert state["parts"]["engine"]["ready"] is False
@@ -179,6 +188,42 @@ def test_gateway_answers_while_the_engine_cannot_come_up(
     output = up.wait()
     assert "counts 7 prompt tokens" in output
     assert "Given up after 2 tries" in output
+
+
+def test_gateway_ends_its_streams_before_the_engine_goes(
+    home: Path, fake_engine: dict[str, str], ups: list[Up]
+) -> None:
+    """It is stopped first and the database last, so that what it still answers is recorded."""
+    (home / "behaviour").write_text("right")
+    up = Up(home, **fake_engine)
+    ups.append(up)
+    limit = time.monotonic() + 30
+    while not (home / "run" / "engine.sock").is_symlink():
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+    up.process.terminate()
+    stopping = [line.split()[2] for line in up.wait().splitlines() if line.endswith("stopping")]
+    assert stopping == ["gateway", "engine", "postgres"]
+
+
+def test_second_ctrl_c_kills_what_does_not_end(
+    home: Path, fake_engine: dict[str, str], ups: list[Up]
+) -> None:
+    """The first asks in order, with patience; the second is impatience, and leaves nothing either."""
+    (home / "behaviour").write_text("stubborn")
+    up = Up(home, **fake_engine)
+    ups.append(up)
+    limit = time.monotonic() + 30
+    while not (home / "run" / "engine.sock").is_symlink():
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+    family = up.family()
+    up.process.send_signal(signal.SIGINT)
+    time.sleep(3)
+    assert up.process.poll() is None
+    up.process.send_signal(signal.SIGINT)
+    assert "Traceback" not in up.wait(5)
+    assert not [process for process in family if running(process)]
 
 
 def test_taken_port_is_refused_before_anything_starts(home: Path, ups: list[Up]) -> None:
