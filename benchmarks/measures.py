@@ -17,6 +17,7 @@ import psutil
 from benchmarks.processes import Process, cpu_seconds
 
 _START_SECONDS = 120
+_OPENING_SECONDS = 30  # for the streams that are held
 _AWAKE = Path(__file__).with_name("awake.py")
 _RATE_WANTED = 0.95  # of the asked rate; a starved relay reads many events at once and looks cheap
 _RATE_WANTED_FAST = 0.875
@@ -170,9 +171,13 @@ class Measurement:
         command = self._command(self._plan.held, 60, events=60, pace=1_000_000)
         log = self._folder / "held.log"
         with Process(command, core=self._cores.rest, log=log, environment=self._environment):
-            time.sleep(1 + self._plan.held_seconds)
-            if self._open_at_engine() >= self._plan.held:
-                self.figures.held_mb = process.memory_mb()
+            limit = time.monotonic() + _OPENING_SECONDS
+            while self._open_at_engine() < self._plan.held:
+                if time.monotonic() > limit:
+                    return
+                time.sleep(0.1)
+            time.sleep(self._plan.held_seconds)
+            self.figures.held_mb = process.memory_mb()
 
     def _peak(self) -> None:
         if self._target.process is not None:
