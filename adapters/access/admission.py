@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
 from adapters.errors import GatewayError, Overloaded, ShuttingDown
 from adapters.settings import AccessSettings
@@ -37,12 +35,6 @@ class Slot:
         """Free the place. Leaving twice is leaving once."""
         self._interrupt = None
         self._admission._left(self)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self.leave()
 
 
 class Admission:

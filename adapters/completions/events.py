@@ -26,7 +26,7 @@ class FunctionDelta(msgspec.Struct):
 class ToolCallDelta(msgspec.Struct):
     """A piece of a tool call."""
 
-    index: int = 0
+    index: int | None = None
     id: str | None = None
     function: FunctionDelta | None = None
 
@@ -99,12 +99,11 @@ def split(piece: bytes) -> list[bytes]:
 
 def data(event: bytes) -> bytes:
     """The data of one event; empty for a comment."""
-    lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
-    return b"\n".join(lines)
+    return next((line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")), b"")
 
 
 def chunks(piece: bytes) -> Iterator[Chunk]:
-    """What the events of a piece say, the end mark left out.
+    """What the events of a piece say, up to the end mark.
 
     Raises:
         EngineBroke: this is not what vLLM writes.
@@ -112,6 +111,10 @@ def chunks(piece: bytes) -> Iterator[Chunk]:
     for line in piece.split(b"\n"):
         if line.startswith(_JSON_DATA):
             yield decode(line[5:])
+        elif line.startswith(b"data:"):
+            if line[5:].strip() == b"[DONE]":
+                return
+            raise EngineBroke
 
 
 def needs_a_look(piece: bytes) -> bool:

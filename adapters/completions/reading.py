@@ -20,6 +20,7 @@ def read(decoder: "msgspec.json.Decoder[_Body]", body: bytes) -> _Body:
         InvalidRequest: it is not JSON, or not of the decoder's type; `param` names the field.
     """
     try:
+        body.decode()  # msgspec does not look into the texts of members that it skips
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error

@@ -60,7 +60,7 @@ class Completions:
             if chunk.error is not None:
                 raise refusal_in_stream(answer)
             run.transcript.add_chunk(chunk)
-            if not run.transcript.complete:
+            if not run.transcript.complete(generation.request.n or 1):
                 raise EngineBroke
             await run.finish()
         except GatewayError as error:
@@ -109,6 +109,7 @@ class Completions:
         model = self._watch.require_model(generation.request.model)
         if generation.may_hold_markers:
             generation.request.neutralise(self.markers)
+        body = _encoder.encode(generation.request.for_engine(model))
         run = Run(
             generation,
             model=model,
@@ -118,7 +119,7 @@ class Completions:
             log=self._log,
             max_answer_bytes=self._max_answer_bytes,
         )
-        return run, _encoder.encode(generation.request.for_engine(model))
+        return run, body
 
     @property
     def markers(self) -> Markers:

@@ -16,13 +16,14 @@ from adapters.errors import InvalidRequest
 from adapters.settings import RequestSettings
 
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
-FunctionName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
+FunctionName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_.-]{1,64}$(?!\n)")]
 Temperature = Annotated[float, Meta(ge=0, le=2)]
 TopP = Annotated[float, Meta(gt=0, le=1)]
 TopK = Annotated[int, Meta(ge=-1, le=1_000_000)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Tokens = Annotated[int, Meta(ge=1, le=10_000_000)]
 StopText = Annotated[str, Meta(min_length=1, max_length=128)]
+_DEEPEST_SCHEMA = 64  # vLLM 0.32 takes no deeper JSON either
 Metadata = Annotated[
     dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)
 ]
@@ -63,6 +64,12 @@ class Message(Struct, omit_defaults=True):
     name: Name | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: Name | None = None
+
+    def joined(self) -> "Message":
+        """The message with the parts of its text as one, joined as vLLM joins them."""
+        if isinstance(self.content, list):
+            return msgspec.structs.replace(self, content="\n".join(part.text for part in self.content))
+        return self
 
     def neutralised(self, markers: Markers) -> "Message":
         """The message with the markers in all its texts broken."""
@@ -156,7 +163,9 @@ class Sampling(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=T
     presence_penalty: Penalty | None = None
     logit_bias: (
         Annotated[
-            dict[Annotated[str, Meta(pattern=r"^\d{1,7}$")], Annotated[float, Meta(ge=-100, le=100)]],
+            dict[
+                Annotated[str, Meta(pattern=r"^[0-9]{1,7}$(?!\n)")], Annotated[float, Meta(ge=-100, le=100)]
+            ],
             Meta(max_length=300),
         ]
         | None
@@ -204,6 +213,13 @@ class ChatRequest(Sampling, kw_only=True):
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     parallel_tool_calls: bool | None = None
 
+    def for_engine(self, model: str) -> Self:
+        """What goes to the engine; parts of a text as one, so that no template makes a marker of two of them."""
+        request = super().for_engine(model)
+        if any(isinstance(message.content, list) for message in self.messages):
+            request.messages = [message.joined() for message in self.messages]
+        return request
+
     def neutralise(self, markers: Markers) -> None:
         """Break the markers in every text that the chat template puts before the model."""
         self.messages = [message.neutralised(markers) for message in self.messages]
@@ -245,6 +261,17 @@ def check_bounds(request: Request, settings: RequestSettings) -> None:
     if isinstance(request.tools, list) and len(request.tools) > settings.max_tools:
         raise InvalidRequest(f"At most {settings.max_tools} tools are taken.", param="tools")
     for field in ("tools", "response_format"):
-        value = getattr(request, field)
-        if value and len(msgspec.json.encode(value)) > settings.max_schema_bytes:
-            raise InvalidRequest(f"This is larger than {settings.max_schema_bytes} bytes.", param=field)
+        if value := getattr(request, field):
+            _check_schema(field, value, settings)
+
+
+def _check_schema(field: str, value: object, settings: RequestSettings) -> None:
+    if len(msgspec.json.encode(value)) > settings.max_schema_bytes:
+        raise InvalidRequest(f"This is larger than {settings.max_schema_bytes} bytes.", param=field)
+    if _deeper_than(_DEEPEST_SCHEMA, msgspec.to_builtins(value)):
+        raise InvalidRequest(f"This is nested deeper than {_DEEPEST_SCHEMA} levels.", param=field)
+
+
+def _deeper_than(levels: int, value: object) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_deeper_than(levels - 1, item) for item in inner)

@@ -109,7 +109,7 @@ class Run:
                 await durable
 
     def close(self) -> None:
-        """Give everything back. A run that nobody ended, since the server was made to hurry, is recorded as cancelled."""
+        """Give everything back. A run that nobody ended is recorded as broken off, by whom it was."""
         self._client.unwatch(self._slot.stop)
         self._slot.leave()
         if self._connection is not None:
@@ -118,7 +118,7 @@ class Run:
         if not self._recorded:
             self._recorded = True
             with suppress(LogUnavailable, ExchangeRefused):
-                self._commit_broken(ShuttingDown())
+                self._commit_broken(_interruption())
 
     def _commit_broken(self, error: GatewayError) -> asyncio.Future[None]:
         with suppress(GatewayError):  # the rest of an answer may be unreadable; what was read before stands
@@ -163,6 +163,12 @@ def _look_at(durable: asyncio.Future[None]) -> None:
     """Take note of a failure that nobody waits for; the writer has logged it."""
     if not durable.cancelled():
         durable.exception()
+
+
+def _interruption() -> GatewayError:
+    """Why a run stops in the middle without an error of its own: the server was made to hurry, or crashed."""
+    task = asyncio.current_task()
+    return ShuttingDown() if task and task.cancelling() else GatewayError("The gateway broke off the answer.")
 
 
 def outcome_of(error: GatewayError) -> Outcome:

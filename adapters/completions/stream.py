@@ -91,7 +91,7 @@ class CompletionStream:
 
     async def _finish(self) -> None:
         self.transcript.read()
-        if not self.transcript.complete:
+        if not self.transcript.complete(self.run.generation.request.n or 1):
             raise EngineBroke
         await self.run.finish()
 

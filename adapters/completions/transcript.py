@@ -82,11 +82,10 @@ class Transcript:
         message = self._messages.get(0)
         return message.finish_reason if message else None
 
-    @property
-    def complete(self) -> bool:
-        """Whether every choice that began has come to an end of its own."""
+    def complete(self, choices: int) -> bool:
+        """Whether so many choices have come, each to an end of its own."""
         reasons = [message.finish_reason for message in self._messages.values()]
-        return bool(reasons) and all(reason and reason not in events.BROKEN for reason in reasons)
+        return len(reasons) >= choices and all(reason and reason not in events.BROKEN for reason in reasons)
 
     def answer(self) -> bytes | None:
         """The log's form of the answer: a JSON array with a message for each choice, None if nothing came."""
@@ -103,7 +102,7 @@ def _add_delta(message: _Message, delta: Delta) -> None:
     if delta.reasoning:
         message.reasoning.append(delta.reasoning)
     for position, call in enumerate(delta.tool_calls or ()):
-        _add_tool_call(message, call.index or position, call)
+        _add_tool_call(message, position if call.index is None else call.index, call)
 
 
 def _add_tool_call(message: _Message, index: int, call: ToolCallDelta) -> None:

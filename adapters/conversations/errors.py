@@ -11,6 +11,10 @@ class LogUnavailable(GatewayError):
     retry_after: int | None = 5
 
 
+class NotRecorded(LogUnavailable):
+    """The answer could not be recorded in time: do not count on finding it in the log."""
+
+
 class ExchangeNotFound(NotFound):
     """There is no such exchange or conversation."""
 

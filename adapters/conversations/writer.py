@@ -16,7 +16,7 @@ from itertools import islice
 
 import structlog
 
-from adapters.conversations.errors import ExchangeRefused, LogUnavailable
+from adapters.conversations.errors import ExchangeRefused, LogUnavailable, NotRecorded
 from adapters.conversations.exchange import Exchange
 from adapters.conversations.repository import insert_statement, row
 from adapters.database.link import DatabaseAway, Link, RefusedData
@@ -90,14 +90,20 @@ class ExchangeWriter:
         and the generations open at once. An owner that stops waiting does not stop the writing.
 
         Raises:
-            LogUnavailable: the writer has ended; from the future: it was not durable before its deadline.
+            NotRecorded: the writer has ended; from the future: it was not durable before its deadline.
             ExchangeRefused: it holds what PostgreSQL does not take; also from the future.
         """
         if not self.alive:
-            raise LogUnavailable
+            raise NotRecorded
+        try:
+            values = row(exchange)
+        except ExchangeRefused:
+            self.failed += 1
+            _log.error("an exchange was refused", event_key="exchange_refused", id=str(exchange.id))
+            raise
         durable = asyncio.get_running_loop().create_future()
         deadline = time.monotonic() + self._settings.log_commit_deadline
-        self._queue.append(_Waiting(row(exchange), durable, deadline))
+        self._queue.append(_Waiting(values, durable, deadline))
         self._idle.clear()
         self._work.set()
         return durable
@@ -171,7 +177,7 @@ class ExchangeWriter:
         expired = sum(waiting.deadline <= now for waiting in batch)
         if expired:
             _log.error("exchanges were not durable in time", event_key="exchanges_expired", count=expired)
-            self._settle(expired, LogUnavailable)
+            self._settle(expired, NotRecorded)
         return batch[expired:]
 
     def _settle(self, count: int, error: type[GatewayError] | None = None) -> None:
@@ -194,7 +200,7 @@ class ExchangeWriter:
             self._idle.set()
 
     def _fail_all(self) -> None:
-        self._settle(len(self._queue), LogUnavailable)
+        self._settle(len(self._queue), NotRecorded)
 
     def _died(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()

@@ -6,13 +6,12 @@ Written by hand because it is on the path of every token: see docs/decisions/000
 import asyncio
 from typing import cast
 
-from httptools import HttpParserError, HttpResponseParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from adapters.engine.errors import EngineBroke, EngineTimeout
 from adapters.errors import GatewayError
 
 _PAUSE_READING_AT = 256 * 1024  # bytes waiting for a slow client before the engine is held back
-_RESUME_READING_AT = 64 * 1024
 
 
 class StaleConnection(Exception):
@@ -74,10 +73,10 @@ class Connection(asyncio.Protocol):
             GatewayError: the engine broke off, fell silent, or the request was stopped.
         """
         while not self._pieces:
-            if self._error is not None:
-                raise self._error
             if self.complete:
                 return b""
+            if self._error is not None:
+                raise self._error
             await self._wait()
         piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
@@ -110,11 +109,14 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are not subclasses of asyncio's
 
     def data_received(self, data: bytes) -> None:
+        if self.complete:  # nobody asked for these: the next request must not take them for its answer
+            self._fail(EngineBroke())
+            return
         self._started = True
         self._last_byte_at = self._loop.time()
         try:
             self._parser.feed_data(data)
-        except HttpParserError:
+        except (HttpParserError, HttpParserUpgrade):
             self._fail(EngineBroke())
             return
         if self._waiting_bytes > _PAUSE_READING_AT and self._reading and self._transport is not None:
@@ -130,10 +132,18 @@ class Connection(asyncio.Protocol):
 
     # --- what the parser calls
 
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self._fail(EngineBroke())
+
     def on_headers_complete(self) -> None:
-        self.status = self._parser.get_status_code()
+        status = self._parser.get_status_code()
+        if status >= 200 and not self.complete:  # 1xx only announces the answer
+            self.status = status
 
     def on_body(self, body: bytes) -> None:
+        if self.complete:
+            return
         if not self._body_started:
             self._body_started = True
             self._watch_for_silence()
@@ -141,6 +151,8 @@ class Connection(asyncio.Protocol):
         self._waiting_bytes += len(body)
 
     def on_message_complete(self) -> None:
+        if not self.status or self.complete:
+            return
         self.complete = True
         self.reusable = self._parser.should_keep_alive()
         self._cancel_timer()

@@ -81,6 +81,8 @@ class _ErrorBody(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_ErrorBody)
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}")
 _PATH = re.compile(r"(?<![\w<.:/-])/(?:[\w.@+-]+/)+[\w.@+-]*")
+_URL = re.compile(r"\b[a-z]+://[^\s/]*(?::\d|\d\.\d)\S*")  # with a port or an IP address: of the inside
+_FIELD = re.compile(r"^[a-z_][a-z0-9_.\[\]]{0,63}$(?!\n)")
 _SUFFIX = re.compile(r"\s*\(parameter=.*\)\s*$", re.DOTALL)
 _LONGEST_MESSAGE = 500
 _TOO_LONG_PARAMS = {"input_tokens", "input_text"}
@@ -121,10 +123,12 @@ def _invalid(detail: _ErrorDetail) -> InvalidRequest:
 
 
 def _param(param: str | None) -> str | None:
-    return param.removeprefix("body.") if param else None
+    field = (param or "").removeprefix("body.")
+    return field if _FIELD.match(field) else None
 
 
 def _safe(message: str) -> str:
     """The engine's message without what it may give away of its inside."""
     message = _SUFFIX.sub("", message)
-    return _PATH.sub("<path>", _ADDRESS.sub("<address>", message))[:_LONGEST_MESSAGE]
+    message = _URL.sub("<address>", _ADDRESS.sub("<address>", message))
+    return _PATH.sub("<path>", message)[:_LONGEST_MESSAGE]

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,9 +133,12 @@ class EngineWatch:
         _log.info("the engine is up", event_key="engine_up", models=[model.id for model in models])
 
     async def _markers(self) -> tuple[str, ...] | None:
-        # vLLM has this page only with --enable-tokenizer-info-endpoint.
+        # vLLM has this page only with --enable-tokenizer-info-endpoint. A page that tells none tells nothing.
         status, body = await self._client.get("/tokenizer_info")
-        return markers_of(msgspec.json.decode(body)) if status == 200 else None
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            if status == 200:
+                return markers_of(msgspec.json.decode(body, type=dict[str, Any])) or None
+        return None
 
     def _lost(self, problem: str) -> None:
         if self.state.ready:

@@ -34,12 +34,19 @@ class Formatter:
         if len(sent) > self._settings.black_max_bytes:
             return _unformatted(code, f"it is larger than {self._settings.black_max_bytes} bytes")
         try:
-            async with asyncio.timeout(self._settings.black_timeout + _GRACE_SECONDS), self._turn:
+            async with asyncio.timeout(self._settings.black_timeout):
+                await self._turn.acquire()
+        except TimeoutError:
+            return _unformatted(code, "too much other code was waiting to be formatted")
+        try:
+            async with asyncio.timeout(self._settings.black_timeout + _GRACE_SECONDS):
                 answer = await self._ask(sent)
         except TimeoutError:
             return _unformatted(code, "black did not finish in time")
         except (OSError, asyncio.IncompleteReadError):
             return _unformatted(code, "black broke down over it, or did not finish in time")
+        finally:
+            self._turn.release()
         if answer[:1] == b"+":
             return Formatted(code=answer[1:].decode())
         return _unformatted(

@@ -76,9 +76,13 @@ class Questioner:
         if conversation is None:
             return None
         try:
-            return thread_of(await self._history.conversation(LOCAL, UUID(conversation)))
-        except (ValueError, ExchangeNotFound):
-            raise ExchangeNotFound("There is no such conversation.", param="conversation") from None
+            of = UUID(conversation)
+        except ValueError:
+            raise _no_conversation() from None
+        try:
+            return thread_of(await self._history.conversation(LOCAL, of))
+        except ExchangeNotFound:
+            raise _no_conversation() from None
         except ConversationTooLong as error:
             error.param = "conversation"
             raise
@@ -90,6 +94,10 @@ class Questioner:
         formatted = await self._formatter.format(values[name])
         values[name] = formatted.code.removesuffix("\n")
         return formatted.warning
+
+
+def _no_conversation() -> ExchangeNotFound:
+    return ExchangeNotFound("There is no such conversation.", param="conversation")
 
 
 def chat_request(

@@ -47,7 +47,7 @@ def _messages(exchange: Exchange) -> list[Spoken]:
 
 
 def _input(exchange: Exchange) -> list[Spoken]:
-    said = json.loads(exchange.input)
+    said = json.loads(exchange.input, parse_int=str)  # of any length: only texts matter here
     if not isinstance(said, list) or any(isinstance(part, str) for part in said):
         said = [{"role": "user", "content": said}]  # a prompt of /v1/completions
     return [spoken for message in said if (spoken := _spoken(message)) is not None]

@@ -174,7 +174,9 @@ class Connection:
         )
         await asyncio.sleep(script.silence)
         if script.raw is not None:
-            await self._send(seen, script.raw, script.raw)
+            for part in _torn([script.raw], script.cuts):
+                await self._send(seen, part, part)
+                await asyncio.sleep(script.pause)
         elif asked.stream and script.status == 200 and script.body is None:
             await self._stream(seen, asked, script)
         else:

@@ -33,9 +33,9 @@ class Script:
     silence: float = 0.0
     """Seconds before the status line."""
     pause: float = 0.0
-    """Seconds before each event."""
+    """Seconds before each event, and after each packet of raw bytes."""
     cuts: Sequence[int] = ()
-    """Offsets in a stream at which it is torn into chunks and packets, instead of after each event."""
+    """Offsets at which a stream is torn into chunks and packets, instead of after each event, or raw bytes into packets."""
 
     stop_after: int | None = None
     """Events (of a stream) or bytes (of a plain body) that are sent before the ending; None sends all."""

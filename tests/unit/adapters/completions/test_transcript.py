@@ -40,7 +40,7 @@ def logged(transcript: Transcript) -> list[dict[str, Any]]:
 def test_text_usage_and_fingerprint(stream: bool) -> None:
     transcript = heard(["Grüße", " ", "🌍"], stream=stream)
     assert transcript.text == "Grüße 🌍"
-    assert transcript.complete and transcript.finish_reason == "stop"
+    assert transcript.complete(1) and transcript.finish_reason == "stop"
     assert transcript.fingerprint == answers.FINGERPRINT
     assert transcript.usage and transcript.usage.completion_tokens == 3
     assert transcript.usage.prompt_tokens_details
@@ -67,7 +67,7 @@ def test_completions_are_heard_too(stream: bool) -> None:
 
 def test_nothing_said_is_no_answer() -> None:
     assert Transcript(LIMIT).answer() is None
-    assert not Transcript(LIMIT).complete
+    assert not Transcript(LIMIT).complete(1)
 
 
 def test_a_choice_without_an_end_is_not_complete() -> None:
@@ -80,7 +80,7 @@ def test_a_choice_without_an_end_is_not_complete() -> None:
         answers.event({"choices": [{"index": 1, "delta": {"content": "b"}, "finish_reason": None}]})
     )
     transcript.read()
-    assert not transcript.complete
+    assert not transcript.complete(1)
 
 
 @pytest.mark.parametrize("reason", ["abort", "error"])
@@ -88,7 +88,7 @@ def test_an_aborted_choice_is_not_complete(reason: str) -> None:
     transcript = Transcript(LIMIT)
     transcript.add(answers.event({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}))
     transcript.read()
-    assert not transcript.complete
+    assert not transcript.complete(1)
 
 
 def test_an_answer_is_bounded() -> None:

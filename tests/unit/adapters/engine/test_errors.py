@@ -20,6 +20,7 @@ def body(message: str, **fields: object) -> bytes:
         ("cannot open /usr/lib/python3/x.py", "cannot open <path>"),
         ("at 0x7f12ab34cd56", "at <address>"),
         ("either 1/2 or and/or", "either 1/2 or and/or"),
+        ("connect to http://10.1.2.3:8001/v1 failed", "connect to <address> failed"),
         ("see https://docs.vllm.ai/en/latest/", "see https://docs.vllm.ai/en/latest/"),
         ("x" * 600, "x" * 500),
         ("", "The request is not valid."),
@@ -42,3 +43,8 @@ def test_in_a_stream_the_code_is_the_status() -> None:
     assert refusal_in_stream(body("x", code=400)).status == 400
     assert isinstance(refusal_in_stream(body("x", code=500)), EngineBroke)
     assert isinstance(refusal_in_stream(body("x", code="odd")), EngineBroke)
+
+
+@pytest.mark.parametrize(("param", "told"), [("body.top_p", "top_p"), ("/secret/p", None), ("a\nb", None)])
+def test_a_param_is_told_only_where_it_is_a_fields_name(param: str, told: str | None) -> None:
+    assert refusal(400, body("no", param=param)).param == told

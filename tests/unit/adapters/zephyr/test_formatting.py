@@ -65,12 +65,11 @@ async def test_nobody_waits_longer_than_the_limit_for_others(formatter: Formatte
 
 async def test_the_loop_goes_on_while_black_works(formatter: Formatter) -> None:
     working = asyncio.create_task(formatter.format(SLOW))
-    longest = 0.0
+    turns = 0
     while not working.done():
-        began = time.monotonic()
         await asyncio.sleep(0.01)
-        longest = max(longest, time.monotonic() - began)
-    assert longest < 0.3
+        turns += 1
+    assert turns > 10
 
 
 async def test_a_child_that_is_killed_is_replaced(formatter: Formatter) -> None:
