@@ -216,6 +216,7 @@ class Connection:
     async def _end(self, seen: Seen, script: Script) -> None:
         match script.ending:
             case "whole":
+                self.idle = True
                 seen.end("completed")
             case "hang":
                 await asyncio.Event().wait()

@@ -180,6 +180,7 @@ def test_reused_connection_can_be_dropped(engine: ScriptedEngine) -> None:
 def test_idle_connections_can_be_closed(engine: ScriptedEngine) -> None:
     with connection(engine) as one:
         chat(one).read()
+        engine.one().wait()
         engine.close_idle()
         assert one.sock.recv(1) == b""
 
