@@ -1,13 +1,10 @@
 """What the framework itself refuses, in the shape of OpenAI's API."""
 
-import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from adapters.errors import GatewayError, InvalidRequest, NotFound
-
-_log = structlog.get_logger(__name__)
 
 
 def install(api: FastAPI) -> None:
@@ -45,7 +42,6 @@ async def _invalid(request: Request, error: Exception) -> Response:
     return await _refused(request, InvalidRequest(f"{first['msg']}.", param=field, code="invalid_value"))
 
 
-async def _crashed(request: Request, error: Exception) -> Response:
-    # Only the class: an error's text may quote what a client said.
-    _log.error("a request crashed", event_key="crash", error=type(error).__name__, path=request.url.path)
+async def _crashed(request: Request, _: Exception) -> Response:
+    # It is raised further after this answer, and logged where all crashes are.
     return await _refused(request, GatewayError("Something went wrong in the gateway."))

@@ -16,6 +16,7 @@ _KV_CACHE = "vllm:kv_cache_usage_perc"
 _PROMPT = "vllm:prompt_tokens_total"
 _GENERATION = "vllm:generation_tokens_total"
 _LONGEST_SECONDS = 60.0  # a rate over a longer time says nothing about now
+_MOST = 2.0**53  # from here on a float does not count by ones
 _NAMES = (_RUNNING, _WAITING, _KV_CACHE, _PROMPT, _GENERATION)
 
 
@@ -76,9 +77,19 @@ def samples(metrics: bytes) -> dict[str, list[float]]:
     for line in metrics.decode(errors="replace").splitlines():
         if line.startswith("vllm:"):
             name = line.partition("{")[0].partition(" ")[0]
-            if name in _NAMES:
-                found.setdefault(name, []).append(float(line.rpartition(" ")[2]))
+            value = _number(line.rpartition(" ")[2]) if name in _NAMES else None
+            if value is not None:
+                found.setdefault(name, []).append(value)
     return found
+
+
+def _number(text: str) -> float | None:
+    """A count or a share; None for what cannot be one, as NaN."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 <= value < _MOST else None
 
 
 def _rates(last: _Counted | None, now: _Counted | None) -> tuple[float | None, float | None]:

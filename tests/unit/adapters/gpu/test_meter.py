@@ -94,3 +94,11 @@ def test_several_engines_behind_one_server_are_all_read() -> None:
         b"process_open_fds 7.0\n"
     )
     assert samples(page) == {"vllm:num_requests_running": [2.0, 3.0]}
+
+
+@pytest.mark.parametrize(
+    "value", [b"NaN", b"+Inf", b"-Inf", b"1e400", b"1e308", b"-1", b"", b"\xff", b"many"]
+)
+def test_a_value_that_cannot_be_is_passed_over(value: bytes) -> None:
+    page = b'vllm:num_requests_running{engine="0"} %b\nvllm:num_requests_running{engine="1"} 3.0\n' % value
+    assert samples(page) == {"vllm:num_requests_running": [3.0]}
