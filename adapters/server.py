@@ -4,13 +4,16 @@ import gc
 import socket
 import sys
 
+import structlog
 import uvicorn
 
 from adapters.access.protocol import bounded_protocol
+from adapters.access.websocket import WebSocketProtocol
 from adapters.app import Gateway
 from adapters.observability import logs
 from adapters.settings import BadSettings, Settings
 
+_log = structlog.get_logger(__name__)
 _KEEP_ALIVE_SECONDS = (
     75  # longer than clients and proxies keep theirs, so that none meets a closed connection
 )
@@ -25,9 +28,17 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._gateway = gateway
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for server in self.servers:
+            for one in server.sockets:
+                _log.info("listening", event_key="listening", address=one.getsockname()[:2])
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        _log.info("stopping", event_key="stopping")
         await self._gateway.end_streams()
         await super().shutdown(sockets)
+        _log.info("stopped", event_key="stopped")
 
 
 def run() -> None:
@@ -45,7 +56,9 @@ def run() -> None:
         port=settings.server.port,
         loop="auto",  # uvloop, but on Windows, which has none
         http=bounded_protocol(settings.server),
+        ws=WebSocketProtocol,
         log_config=None,
+        log_level="warning",  # what uvicorn says of each websocket quotes its address, and so what was asked
         access_log=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_HASTE_SECONDS,

@@ -1,8 +1,11 @@
 """The gateway's settings: read from the environment once, frozen, every bad value refused by its variable's name."""
 
+import re
 from dataclasses import dataclass, fields
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -16,7 +19,12 @@ class Group(BaseSettings):
     """One group of settings. A field `x` is read from `ZEPHYR_X` unless it names its variable itself."""
 
     model_config = SettingsConfigDict(
-        env_prefix="ZEPHYR_", frozen=True, extra="ignore", populate_by_name=True
+        env_prefix="ZEPHYR_",
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
+        env_ignore_empty=True,
+        allow_inf_nan=False,
     )
 
     @classmethod
@@ -35,6 +43,11 @@ class ServerSettings(Group):
         ("http://localhost", "http://localhost:8000", "http://localhost:8501"),
         description="Origins whose pages a browser lets read answers, separated by commas.",
     )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("localhost", "127.0.0.1", "[::1]"),
+        description="Names by which clients may call, separated by commas; the default's and `ZEPHYR_HOST` always "
+        "are. Not checked where the gateway listens to other machines and this is not given.",
+    )
     max_body_bytes: int = Field(4 * 2**20, ge=1024, description="Largest request body taken, in bytes.")
     max_header_bytes: int = Field(32 * 2**10, ge=1024, description="Largest request head taken, in bytes.")
     max_connections: int = Field(
@@ -49,7 +62,7 @@ class ServerSettings(Group):
         5.0, ge=0, description="Seconds that running answers get to finish when the gateway is told to stop."
     )
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return (
@@ -57,6 +70,28 @@ class ServerSettings(Group):
             if isinstance(value, str)
             else value
         )
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        if "*" in origins:
+            raise ValueError("name the origins: * would let any page use the gateway")
+        return tuple(origin.rstrip("/") for origin in origins)
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _names(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"[\w.-]+|\[[0-9a-fA-F:.]+\]", host) for host in hosts):
+            raise ValueError("give names or addresses, without scheme and port")
+        return tuple(host.lower() for host in hosts)
+
+    def hosts_to_check(self) -> frozenset[str] | None:
+        """The names by which clients may call; None where any will do."""
+        if "allowed_hosts" not in self.model_fields_set and not _is_loopback(self.host):
+            return None
+        own = f"[{self.host}]" if ":" in self.host else self.host
+        always: tuple[str, ...] = type(self).model_fields["allowed_hosts"].default
+        return frozenset((*always, own.lower(), *self.allowed_hosts))
 
 
 class EngineSettings(Group):
@@ -95,6 +130,13 @@ class EngineSettings(Group):
         ge=2**16,
         description="Largest answer taken from the engine, as sent on the wire, in bytes.",
     )
+
+    @field_validator("engine_url")
+    @classmethod
+    def _address(cls, url: str) -> str:
+        if not url.startswith("unix:") and not _is_address(url):
+            raise ValueError("give http://host:port, without user and password")
+        return url
 
 
 class AccessSettings(Group):
@@ -210,6 +252,21 @@ class Settings:
         if problems:
             raise BadSettings("\n".join(problems))
         return cls(**groups)  # type: ignore[arg-type]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.username is None and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none; its text would quote the URL
+        return False
 
 
 def _problem(group: type[Group], location: str, message: str) -> str:

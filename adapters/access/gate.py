@@ -7,7 +7,14 @@ import uuid_utils
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adapters.access.client import ClientGone
-from adapters.errors import Forbidden, GatewayError, InvalidRequest, TooLarge, UnsupportedMediaType
+from adapters.errors import (
+    Forbidden,
+    GatewayError,
+    InvalidRequest,
+    NotFound,
+    TooLarge,
+    UnsupportedMediaType,
+)
 from adapters.settings import ServerSettings
 
 _log = structlog.get_logger(__name__)
@@ -54,8 +61,10 @@ class RequestIds:
             await self._app(scope, receive, send_with_id)
         except Exception as error:  # noqa: BLE001  # the server would log its text, which may quote a client
             _log.error("a request crashed", event_key="crash", id=name, error=type(error).__name__)
-            if scope["type"] == "http" and not started:
-                await respond(send_with_id, GatewayError("Something went wrong in the gateway."))
+            if not started:
+                await respond(
+                    send_with_id, GatewayError("Something went wrong in the gateway."), scope["type"]
+                )
 
 
 class Gate:
@@ -64,18 +73,19 @@ class Gate:
     def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
         self._app = app
         self._settings = settings
+        self._hosts = settings.hosts_to_check()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         try:
             self._check(scope)
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, send if scope["type"] == "http" else _answering(send))
         except ClientGone:
             return
         except GatewayError as error:
-            await respond(send, error)
+            await respond(send, error, scope["type"])
 
     def _check(self, scope: Scope) -> None:
         origin = host = None
@@ -90,9 +100,12 @@ class Gate:
                 origin = value.decode("latin-1")
             elif name == b"host":
                 host = value.decode("latin-1")
+                if self._hosts is not None and _name(host) not in self._hosts:
+                    # A foreign page whose own name leads here is of the same origin, for the browser.
+                    raise Forbidden("This server is not called by this name.", code="host_not_allowed")
         if size > self._settings.max_header_bytes:
             raise HeadTooLarge
-        if origin is not None and scope["method"] not in _SAFE_METHODS:
+        if origin is not None and scope["type"] == "http" and scope["method"] not in _SAFE_METHODS:
             check_origin(origin, f"{scope['scheme']}://{host}", self._settings.allowed_origins)
 
 
@@ -106,8 +119,12 @@ def check_origin(origin: str, own: str, allowed: tuple[str, ...]) -> None:
         raise Forbidden("Pages of this origin may not call this server.", code="origin_not_allowed")
 
 
-async def respond(send: Send, error: GatewayError, *, closing: bool = False) -> None:
-    """Send an error as the whole answer; with `closing`, as the last one on its connection."""
+async def respond(send: Send, error: GatewayError, kind: str = "http", *, closing: bool = False) -> None:
+    """Send an error as the whole answer; with `closing`, as the last one on its connection.
+
+    `kind` is the type of the request's scope: a websocket is refused by an answer to its handshake.
+    """
+    prefix = "websocket." if kind == "websocket" else ""
     body = error.body()
     headers = [
         (b"content-type", b"application/json"),
@@ -116,8 +133,29 @@ async def respond(send: Send, error: GatewayError, *, closing: bool = False) -> 
     ]
     if closing:
         headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": f"{prefix}http.response.start", "status": error.status, "headers": headers})
+    await send({"type": f"{prefix}http.response.body", "body": body})
+
+
+def _answering(send: Send) -> Send:
+    """The same for a websocket, whose close before anything else means that nothing is there."""
+    started = False
+
+    async def send_or_refuse(message: Message) -> None:
+        nonlocal started
+        if message["type"] == "websocket.close" and not started:
+            await respond(send, NotFound(code="unknown_url"), "websocket")
+        else:
+            started = True
+            await send(message)
+
+    return send_or_refuse
+
+
+def _name(host: str) -> str:
+    """The name in a `host` header, without the port."""
+    name = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+    return name.lower()
 
 
 def _within(length: bytes, limit: int) -> bool:

@@ -1,81 +1,213 @@
 """uvicorn's HTTP protocol with bounds on connections and on a request's head, refusing in the API's shape."""
 
 import asyncio
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
+from typing import Any, cast
 
+import httptools
 import uuid_utils
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from adapters.access.body import TooSlow
 from adapters.access.gate import HeadTooLarge, RequestIds, respond
 from adapters.errors import GatewayError, InvalidRequest, Overloaded
 from adapters.settings import ServerSettings
 
+_MOST_WAITING = 64  # requests behind the one that is being answered on the same connection
+
 
 def bounded_protocol(settings: ServerSettings) -> type[HttpToolsProtocol]:
     """The protocol for these settings. A head that ends is measured by the gate, one that does not is here."""
 
     class BoundedProtocol(HttpToolsProtocol):
-        _head_bytes = 0
+        _unused_bytes = 0  # that came since the last piece of a body, or since the last request
         _head_complete = False
-        _head_timer: asyncio.TimerHandle | None = None
+        _keep_alive = False
+        _leaving = False
+        _timer: asyncio.TimerHandle | None = None
+        _running: RequestResponseCycle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own
             super().connection_made(transport)
+            self._half = cast("asyncio.Transport", _Half(transport, self._leave))
             self._await_head()
 
         def data_received(self, data: bytes) -> None:
-            if not self._head_complete:
-                self._head_bytes += len(data)
-            super().data_received(data)
-            if self._head_bytes > settings.max_header_bytes:
+            if self._leaving:
+                return
+            self._unset_keepalive_if_required()
+            self._unused_bytes += len(data)
+            try:
+                self._parse(data)
+            except httptools.HttpParserError:
+                self._refuse(_not_http())
+            if self._unused_bytes > settings.max_header_bytes:
                 self._refuse(HeadTooLarge())
-            elif self._head_bytes and self._head_timer is None:
+            elif self._unused_bytes and not self._head_complete and self._timer is None:
                 self._await_head()
+            if self.pipeline:
+                self._read_on()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_waiting()
+            for cycle in self._open():  # uvicorn tells the newest only
+                cycle.disconnected = True
+                cycle.message_event.set()
             super().connection_lost(exc)
 
+        def on_header(self, name: bytes, value: bytes) -> None:
+            if not self._head_complete:  # what comes after a body is for nobody
+                super().on_header(name, value)
+
         def on_headers_complete(self) -> None:
-            self._head_bytes = 0
+            self._unused_bytes = 0
+            if self._ignores_upgrade():
+                return
             self._head_complete = True
             self._stop_waiting()
-            if len(self.connections) > settings.max_connections:
+            crowded = len(self.connections) > settings.max_connections
+            if crowded:
                 self.app = RequestIds(_crowded)
+            earlier = self.cycle
             super().on_headers_complete()
+            if self.cycle is not earlier:
+                # An answer that is given before the whole body has come is the last one on its connection.
+                self._keep_alive, self.cycle.keep_alive = self.cycle.keep_alive, False
+                self.cycle.transport = self.transport if crowded else self._half
+
+        def on_body(self, body: bytes) -> None:
+            self._unused_bytes = 0
+            super().on_body(body)
 
         def on_message_complete(self) -> None:
+            if self._ignores_upgrade():
+                return
+            self._unused_bytes = 0
             self._head_complete = False
             super().on_message_complete()
+            if self.cycle is not None and not self.cycle.response_started:
+                self.cycle.keep_alive, self.cycle.transport = self._keep_alive, self.transport
 
-        def send_400_response(self, msg: str) -> None:
-            self._refuse(InvalidRequest("This is not a valid HTTP request.", code="invalid_http"))
+        def handle_websocket_upgrade(self) -> None:
+            size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+            if size > settings.max_header_bytes:
+                self._refuse(HeadTooLarge())
+            elif len(self.connections) > settings.max_connections:
+                self._refuse(Overloaded())
+            elif any(self._open()):
+                self._refuse(_not_http())
+            else:
+                super().handle_websocket_upgrade()
+
+        def shutdown(self) -> None:
+            self._keep_alive = False
+            super().shutdown()
+
+        def _parse(self, data: bytes) -> None:
+            rest = memoryview(data)
+            while rest:
+                try:
+                    self.parser.feed_data(rest)
+                    return
+                except httptools.HttpParserUpgrade as upgrade:
+                    if self._should_upgrade():
+                        self.handle_websocket_upgrade()
+                        return
+                    if self.parser.get_method() == b"CONNECT":
+                        self._refuse(_not_http())
+                        return
+                    # The parser would pass the body over: it gets the same head again, without the upgrade.
+                    rest = rest[upgrade.args[0] :]
+                    self.parser.feed_data(self._head_without_upgrade())
+
+        def _ignores_upgrade(self) -> bool:
+            return self.parser.should_upgrade() and not self._should_upgrade()
+
+        def _head_without_upgrade(self) -> bytes:
+            version = self.parser.get_http_version().encode()
+            lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + version]
+            lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+            return b"\r\n".join(lines) + b"\r\n\r\n"
+
+        def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+            self._running = cycle
+            super()._start_asgi_task(cycle, app)
+
+        def _open(self) -> Iterator[RequestResponseCycle]:
+            """The requests that have no whole answer yet."""
+            if self._running is not None and not self._running.response_complete:
+                yield self._running
+            yield from (cycle for cycle, _ in self.pipeline)
+
+        def _owes(self) -> bool:
+            """Whether an answer must come before anything else can be said on this connection."""
+            return any(cycle.response_started or not cycle.more_body for cycle in self._open())
+
+        def _read_on(self) -> None:
+            """uvicorn stops reading while requests wait, and would not see that their client leaves."""
+            waiting = sum(len(cycle.body) for cycle, _ in self.pipeline)
+            if len(self.pipeline) > _MOST_WAITING or waiting > settings.max_body_bytes:
+                self.transport.abort()
+            else:
+                self.flow.resume_reading()
 
         def _await_head(self) -> None:
-            self._head_timer = self.loop.call_later(settings.body_timeout, self._refuse, TooSlow())
+            self._timer = self.loop.call_later(settings.body_timeout, self._head_is_late)
+
+        def _head_is_late(self) -> None:
+            if self._owes():
+                self._await_head()
+            else:
+                self._refuse(TooSlow())
 
         def _stop_waiting(self) -> None:
-            if self._head_timer is not None:
-                self._head_timer.cancel()
-                self._head_timer = None
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
 
         def _refuse(self, error: GatewayError) -> None:
-            if not self.transport.is_closing():
+            if self._owes():
+                self.transport.abort()
+            elif not self.transport.is_closing():
                 self.transport.write(_answer(error))
                 self.transport.close()
+
+        def _leave(self) -> None:
+            """Say no more, and let the client finish: it would lose its answer if the connection were reset."""
+            if not self.transport.is_closing():
+                self._leaving = True
+                self.transport.write_eof()
+                self._timer = self.loop.call_later(settings.body_timeout, self.transport.close)
 
     return BoundedProtocol
 
 
+class _Half:
+    """A transport as far as an answer uses it, to be closed in a way of its own."""
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = close
+
+
+def _not_http() -> InvalidRequest:
+    return InvalidRequest("This is not a valid HTTP request.", code="invalid_http")
+
+
 def _answer(error: GatewayError) -> bytes:
     body = error.body()
-    head = (
-        f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\ncontent-type: application/json\r\n"
-        f"content-length: {len(body)}\r\nx-request-id: {uuid_utils.uuid7().hex}\r\nconnection: close\r\n\r\n"
-    )
-    return head.encode() + body
+    lines = [
+        f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}".encode(),
+        b"content-type: application/json",
+        b"content-length: %d" % len(body),
+        b"x-request-id: " + uuid_utils.uuid7().hex.encode(),
+        *(name + b": " + value for name, value in error.headers()),
+        b"connection: close",
+    ]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
 async def _crowded(_: Scope, receive: Receive, send: Send) -> None:

@@ -172,7 +172,7 @@ class Gateway:
         """Send a request over a connection of its own, and leave everything else to the caller."""
         content = json.dumps(body).encode()
         head = (
-            f"POST {path} HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n"
+            f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
             f"content-length: {len(content)}\r\n\r\n"
         )
         one = self.connect()

@@ -56,7 +56,7 @@ def test_end_mark_waits_for_the_record(
         with locked(exchanges):
             body = json.dumps(chat(stream=True)).encode()
             one.sendall(
-                b"POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\ncontent-type: application/json\r\n"
+                b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
                 b"content-length: %d\r\n\r\n%b" % (len(body), body)
             )
             got = read_until(one, b'"finish_reason":"stop"')

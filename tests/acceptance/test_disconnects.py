@@ -119,7 +119,7 @@ def test_leaving_with_the_body_half_sent(narrow: Gateway, engine: ScriptedEngine
     """A request that never came whole reaches nothing and holds nothing."""
     with narrow.connect() as one:
         one.sendall(
-            b"POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\ncontent-type: application/json\r\n"
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
             b'content-length: 100\r\n\r\n{"mess'
         )
     assert narrow.post("/v1/chat/completions", chat()).status == 200

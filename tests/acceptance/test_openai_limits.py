@@ -12,7 +12,7 @@ from tests.acceptance.conftest import NewGateway
 from tests.acceptance.gateway import Gateway, chat, read_until
 from tests.fakes.engine import ScriptedEngine
 
-HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\ncontent-type: application/json\r\n"
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +87,10 @@ def test_slow_head(strict: Gateway, sent: bytes) -> None:
 def test_slow_second_head(strict: Gateway, engine: ScriptedEngine) -> None:
     """Nor is one where that happens after a good request."""
     with strict.connect() as one:
-        one.sendall(b"GET /healthz HTTP/1.1\r\nhost: g\r\n\r\n")
+        one.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
         read_until(one, b"alive")
         time.sleep(0.7)
-        one.sendall(b"GET /healthz HTTP/1.1\r\nhost: g\r\n")
+        one.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n")
         assert b"HTTP/1.1 408" in read_until(one, b"request_timeout")
 
 
@@ -109,7 +109,7 @@ def test_large_header(strict: Gateway, engine: ScriptedEngine) -> None:
     assert answer.status == 431
     assert answer.error["type"] == "invalid_request_error"
     with strict.connect() as one:
-        one.sendall(b"GET /v1/models HTTP/1.1\r\nhost: g\r\nx-long: " + b"x" * 20_000)
+        one.sendall(b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\nx-long: " + b"x" * 20_000)
         assert b"HTTP/1.1 431" in read_until(one, b"headers_too_large")
 
 

@@ -57,7 +57,7 @@ def test_a_line_is_sent_as_soon_as_it_is_done(gateway: Gateway, engine: Scripted
     engine.scripts = {"slow": Script(silence=5)}
     body = lines({"user_message": "slow"}, {"user_message": "fast"})
     with gateway.connect() as one:
-        head = f"POST /zephyr/python HTTP/1.1\r\nhost: g\r\ncontent-type: application/jsonl\r\ncontent-length: {len(body)}\r\n\r\n"
+        head = f"POST /zephyr/python HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/jsonl\r\ncontent-length: {len(body)}\r\n\r\n"
         one.sendall(head.encode() + body)
         one.settimeout(2)
         assert b'{"index":1,' in read_until(one, b"Hello, world.")

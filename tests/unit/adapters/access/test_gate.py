@@ -5,10 +5,12 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
 from adapters.access.gate import Gate, RequestIds
 from adapters.errors import Overloaded
+from adapters.refusals import install
 from adapters.settings import ServerSettings
 
 SECRET = "what a client said"
@@ -68,7 +70,7 @@ async def accepting(_: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "websocket.accept"})
 
 
-async def ask(application: Any, asked: Asked, **settings: int) -> Asked:
+async def ask(application: Any, asked: Asked, **settings: int | str) -> Asked:
     await RequestIds(Gate(application, ServerSettings(**settings)))(asked.scope, asked.receive, asked.send)  # type: ignore[arg-type]
     return asked
 
@@ -114,9 +116,9 @@ async def test_a_crash_after_the_start_sends_no_second_start() -> None:
         ({"content_encoding": "identity"}, 200),
         ({"x_long": "x" * 2000}, 431),
         ({"origin": "http://evil.example", "host": "localhost:8000"}, 403),
-        ({"origin": "http://localhost:8000", "host": "evil.example"}, 200),
-        ({"origin": "http://here:1", "host": "here:1"}, 200),
-        ({"origin": "https://here:1", "host": "here:1"}, 403),
+        ({"origin": "http://localhost:8000", "host": "evil.example"}, 403),
+        ({"origin": "http://localhost:1", "host": "localhost:1"}, 200),
+        ({"origin": "https://localhost:1", "host": "localhost:1"}, 403),
     ],
 )
 async def test_what_is_let_in(headers: dict[str, str], status: int) -> None:
@@ -126,3 +128,32 @@ async def test_what_is_let_in(headers: dict[str, str], status: int) -> None:
 
 async def test_reading_is_let_in_from_anywhere() -> None:
     assert (await ask(fine, Asked(method="GET", origin="http://evil.example"))).status == 200
+
+
+async def test_a_crash_in_the_framework_is_logged_once(capsys: pytest.CaptureFixture[str]) -> None:
+    api = FastAPI()
+    install(api)
+
+    @api.post("/")
+    async def crash() -> None:
+        raise ValueError(SECRET)
+
+    asked = await ask(api, Asked())
+    assert (asked.status, asked.error["type"]) == (500, "server_error")
+    printed = capsys.readouterr()
+    assert (printed.out + printed.err).count("a request crashed") == 1
+
+
+async def test_a_websockets_crash_is_a_refusal_in_shape() -> None:
+    asked = await ask(crashing, Asked("websocket"))
+    assert asked.sent[0]["type"] == "websocket.http.response.start"
+    assert (asked.status, asked.error["type"]) == (500, "server_error")
+    assert asked.sent[0]["headers"][-1][0] == b"x-request-id"
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "localhost.evil.example", "[::2]:1"])
+async def test_a_foreign_name_is_refused(host: str) -> None:
+    for kind in ("http", "websocket"):
+        asked = await ask(fine, Asked(kind, "GET", host=host))
+        assert (asked.status, asked.error["code"]) == (403, "host_not_allowed")
+    assert (await ask(fine, Asked(host=host), host="0.0.0.0")).status == 200

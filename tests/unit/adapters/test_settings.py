@@ -1,0 +1,82 @@
+"""The gateway's settings: what cannot be used is refused by name, and nothing is taken to mean what it does not."""
+
+import pytest
+
+from adapters.settings import BadSettings, ServerSettings, Settings
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ZEPHYR_ALLOWED_ORIGINS", "*"),
+        ("ZEPHYR_ALLOWED_ORIGINS", "http://a.example,*"),
+        ("ZEPHYR_ALLOWED_HOSTS", "*"),
+        ("ZEPHYR_ALLOWED_HOSTS", "http://hunter2.example"),
+        ("ZEPHYR_ALLOWED_HOSTS", "hunter2.example:8000"),
+        ("ENGINE_URL", "http://hunter2:65536"),
+        ("ENGINE_URL", "http://hunter2:0"),
+        ("ENGINE_URL", "http://engine:hunter2"),
+        ("ENGINE_URL", "http://user:hunter2@engine:8001"),
+        ("ENGINE_URL", "http://hunter2@engine:8001"),
+        ("ENGINE_URL", "http://:8001"),
+        ("ENGINE_URL", "http://[hunter2:8001"),
+        ("ZEPHYR_BODY_TIMEOUT", "inf"),
+        ("ZEPHYR_BODY_TIMEOUT", "nan"),
+        ("ZEPHYR_DRAIN_SECONDS", "inf"),
+        ("ZEPHYR_ENGINE_IDLE_TIMEOUT", "nan"),
+        ("ZEPHYR_LOG_COMMIT_DEADLINE", "inf"),
+        ("ZEPHYR_BLACK_TIMEOUT", "inf"),
+    ],
+)
+def test_value_that_cannot_be_used_is_refused_by_its_variable(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(BadSettings) as refused:
+        Settings.read()
+    assert str(refused.value).startswith(f"{variable}: ")
+    assert "hunter2" not in str(refused.value)
+
+
+def test_empty_variables_count_as_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = Settings.read()
+    for variable in (
+        "DATABASE_URL",
+        "ENGINE_URL",
+        "ZEPHYR_PORT",
+        "ZEPHYR_ALLOWED_ORIGINS",
+        "ZEPHYR_ALLOWED_HOSTS",
+    ):
+        monkeypatch.setenv(variable, "")
+    assert Settings.read() == bare
+
+
+@pytest.mark.parametrize(
+    "url", ["http://engine", "http://10.0.0.1:65535/", "http://[::1]:8001", "unix:/run/a.sock"]
+)
+def test_addresses_of_engines_are_taken(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGINE_URL", url)
+    assert Settings.read().engine.engine_url == url
+
+
+def test_origins_are_taken_as_browsers_send_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A browser's origin has no slash at its end."""
+    monkeypatch.setenv("ZEPHYR_ALLOWED_ORIGINS", "http://localhost:3000/, https://a.example")
+    assert Settings.read().server.allowed_origins == ("http://localhost:3000", "https://a.example")
+
+
+@pytest.mark.parametrize(
+    ("given", "checked"),
+    [
+        ({}, {"localhost", "127.0.0.1", "[::1]"}),
+        ({"host": "localhost"}, {"localhost", "127.0.0.1", "[::1]"}),
+        ({"host": "127.0.0.2"}, {"localhost", "127.0.0.1", "[::1]", "127.0.0.2"}),
+        ({"host": "::1"}, {"localhost", "127.0.0.1", "[::1]"}),
+        ({"allowed_hosts": "API.example"}, {"localhost", "127.0.0.1", "[::1]", "api.example"}),
+        ({"host": "0.0.0.0"}, None),
+        ({"host": "gateway.example"}, None),
+        ({"host": "::", "allowed_hosts": "a"}, {"localhost", "127.0.0.1", "[::1]", "[::]", "a"}),
+    ],
+)
+def test_names_that_are_checked(given: dict[str, str], checked: set[str] | None) -> None:
+    assert ServerSettings(**given).hosts_to_check() == checked  # type: ignore[arg-type]
