@@ -121,9 +121,9 @@ class ScriptedEngine:
     async def _stop(self) -> None:
         if self._server is None:
             return
-        self._server.close()
         for _ in range(10):
-            await asyncio.sleep(0.001)  # lets connections that are just being accepted come in
+            await asyncio.sleep(0.001)  # asyncio loses a connection that it is just accepting
+        self._server.close()
         for seen in self.seen:
             seen.end("broken")
         tasks = [one.task for one in self._open if one.task]
