@@ -18,6 +18,7 @@ class Gateway:
 
     def __init__(self, settings: Settings, *, engine_url: str, database_url: str) -> None:
         self.start_seconds = settings.start_seconds
+        self.stop_seconds = settings.stop_seconds
         self.url = f"http://{address_to_ask(settings.host)}:{settings.port}"
         self._environment = dict(os.environ) | {
             "ENGINE_URL": engine_url,

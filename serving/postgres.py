@@ -46,8 +46,9 @@ class Postgres:
 
     name = "postgres"
 
-    def __init__(self, home: Path, start_seconds: float, tell: Tell) -> None:
+    def __init__(self, home: Path, start_seconds: float, tell: Tell, stop_seconds: float = 25.0) -> None:
         self.start_seconds = start_seconds
+        self.stop_seconds = stop_seconds
         self.folder = home / "postgres"
         self._data = self.folder / "data"
         self._published = home / "run" / "database-url"  # where `zephyr log` looks for the database

@@ -94,6 +94,11 @@ class Settings(BaseSettings):
         gt=0,
         description="Seconds that each part gets to end before it is killed.",
     )
+    engine_stop_seconds: float = Field(
+        5.0,  # it has nothing to lose, and its server waits for connections of an engine core that is gone
+        gt=0,
+        description="Seconds that the engine gets to end before it is killed.",
+    )
     log_max_bytes: int = Field(
         16 * 2**20,
         ge=2**16,

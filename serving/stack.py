@@ -66,7 +66,7 @@ async def database_alone(settings: Settings, tell: Tell, announce: Callable[[str
     """Run the embedded PostgreSQL until stopped, and announce where it is."""
 
     async def run(supervisor: Supervisor) -> None:
-        postgres = Postgres(settings.home, settings.start_seconds, tell)
+        postgres = Postgres(settings.home, settings.start_seconds, tell, settings.stop_seconds)
         supervisor.start(postgres)
         await supervisor.until_ready("postgres")
         announce(postgres.url)
@@ -79,7 +79,7 @@ async def database(settings: Settings, supervisor: Supervisor, tell: Tell) -> st
     """The URL of the database: the one that was given, or of the embedded one once it is ready."""
     if settings.database_url is not None:
         return settings.database_url.get_secret_value()
-    postgres = Postgres(settings.home, settings.start_seconds, tell)
+    postgres = Postgres(settings.home, settings.start_seconds, tell, settings.stop_seconds)
     supervisor.start(postgres)
     await supervisor.until_ready("postgres")
     return postgres.url

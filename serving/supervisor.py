@@ -23,6 +23,7 @@ class Service(Protocol):
 
     name: str
     start_seconds: float
+    stop_seconds: float
 
     async def command(self) -> Command:
         """Make what it needs and say what to run; called before each start."""
@@ -180,7 +181,7 @@ class Keeper:
             status = await self._child.ended()
         finally:
             self._service.down()
-            await self._child.stop(self._settings.stop_seconds)
+            await self._child.stop(self._service.stop_seconds)
         if time.monotonic() - up_since > STEADY_SECONDS:
             self._failures = 0
         raise self._failure(f"ended by itself ({describe_exit(status)})", self._child)

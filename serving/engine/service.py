@@ -27,6 +27,7 @@ class Engine:
 
     def __init__(self, settings: Settings, run: Run, tell: Tell) -> None:
         self.start_seconds = settings.engine_start_seconds
+        self.stop_seconds = settings.engine_stop_seconds
         self._settings = settings
         self._run = run
         self._tell = tell

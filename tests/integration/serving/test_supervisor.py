@@ -41,6 +41,7 @@ class Scripted:
     def __init__(self, code: str = SLEEP, start_seconds: float = 10.0) -> None:
         self.code = code
         self.start_seconds = start_seconds
+        self.stop_seconds = 1.0
         self.error: Exception | None = None
         self.pids: list[int] = []
         self.downs = 0
@@ -74,9 +75,7 @@ def told() -> Told:
 
 @pytest.fixture
 async def supervisor(tmp_path: Path, told: Told) -> AsyncIterator[Supervisor]:
-    settings = Settings(
-        home=tmp_path / "home", restart_seconds=0.05, restart_max_seconds=0.2, start_tries=3, stop_seconds=1.0
-    )  # type: ignore[call-arg]  # the rest has defaults
+    settings = Settings(home=tmp_path / "home", restart_seconds=0.05, restart_max_seconds=0.2, start_tries=3)  # type: ignore[call-arg]  # the rest has defaults
     async with Supervisor(settings, told.tell) as supervisor:
         yield supervisor
 
