@@ -27,7 +27,7 @@ from serving.supervisor import Supervisor
 
 _ROOT = Path(__file__).parents[1]
 _CLIENTS = (1, 8, 32)
-_TOKENS = 96
+_TOKENS = 64
 _START_SECONDS = 900
 _ANSWER_SECONDS = 900
 _STACK, _ORIGINAL = "zephyr up", "the original's way"
