@@ -126,3 +126,30 @@ def test_missing_python_is_said_plainly(tmp_path: Path) -> None:
     )
     assert result.returncode == 1
     assert "Python 3.11 or newer is needed" in result.stderr
+
+
+def test_python_without_ensurepip_uses_its_own_pip_on_the_new_environment(
+    environment: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Debian without python3-venv."""
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "ensurepip" else found(name)
+    )
+    made = environment.Environment(tmp_path / "venv")
+    with made.being_installed("gateway"):
+        made.pip("list")
+    assert not list((tmp_path / "venv").glob("lib/python*/site-packages/pip"))
+
+
+def test_python_without_any_pip_is_told_what_to_install(
+    environment: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rather than a traceback of the venv module."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    made = environment.Environment(tmp_path / "venv")
+    with (
+        pytest.raises(environment.SetupError, match="install python3-venv or python3-pip"),
+        made.being_installed("gateway"),
+    ):
+        pass
