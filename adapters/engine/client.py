@@ -57,6 +57,7 @@ class EngineClient:
 
     def release(self, connection: Connection) -> None:
         """Keep a connection whose answer is complete; close any other, which ends the engine's work on it."""
+        self._close_old()
         if (
             connection.complete
             and connection.reusable
@@ -66,6 +67,12 @@ class EngineClient:
             self._idle.append((asyncio.get_running_loop().time(), connection))
         else:
             connection.close()
+
+    def _close_old(self) -> None:
+        # The newest is used first, so that after a burst the oldest would lie there for ever.
+        oldest_usable = asyncio.get_running_loop().time() - self._settings.engine_keep_alive
+        while self._idle and self._idle[0][0] < oldest_usable:
+            self._idle.popleft()[1].close()
 
     def close(self) -> None:
         """Close all unused connections."""
@@ -105,12 +112,11 @@ class EngineClient:
         return connection
 
     def _take_idle(self) -> Connection | None:
-        oldest_usable = asyncio.get_running_loop().time() - self._settings.engine_keep_alive
+        self._close_old()
         while self._idle:
-            since, connection = self._idle.pop()
-            if since >= oldest_usable and connection.open:
+            connection = self._idle.pop()[1]
+            if connection.open:
                 return connection
-            connection.close()
         return None
 
     async def _connect(self) -> Connection:
