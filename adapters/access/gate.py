@@ -1,5 +1,6 @@
 """What every request passes first: it gets an id, and is refused early where it must not come further."""
 
+from collections.abc import Awaitable
 from uuid import UUID
 
 import structlog
@@ -50,12 +51,12 @@ class RequestIds:
         scope["zephyr.request_id"] = identity
         started = False
 
-        async def send_with_id(message: Message) -> None:
+        def send_with_id(message: Message) -> Awaitable[None]:
             nonlocal started
             if message["type"] in _STARTS:
                 started = True
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", name.encode())]
-            await send(message)
+            return send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
