@@ -8,8 +8,9 @@ import shutil
 import sys
 from pathlib import Path
 
+from httpx2 import HTTPError
 from huggingface_hub import HfApi, constants, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 
 NEEDED = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "*.txt"]
 HEADROOM_BYTES = 2**30
@@ -34,18 +35,29 @@ def refuse_full_disk(model: str, revision: str) -> None:
         )
 
 
-def main(model: str, revision: str, answer: Path) -> None:
+def fetch(model: str, revision: str) -> str:
+    """From the hub; without a network, from what was fetched before."""
     try:
         refuse_full_disk(model, revision)
-        answer.write_text(snapshot_download(model, revision=revision, allow_patterns=NEEDED))
+        return str(snapshot_download(model, revision=revision, allow_patterns=NEEDED))
+    except (RepositoryNotFoundError, RevisionNotFoundError):
+        raise
+    except (HTTPError, OSError) as error:
+        print(f"the hub does not answer ({type(error).__name__}); looking at what is here", flush=True)
+        return str(snapshot_download(model, revision=revision, allow_patterns=NEEDED, local_files_only=True))
+
+
+def main(model: str, revision: str, answer: Path) -> None:
+    try:
+        answer.write_text(fetch(model, revision))
     except RevisionNotFoundError:
         sys.exit(f"{model} has no revision {revision} on the hub: check ZEPHYR_MODEL_REVISION.")
     except RepositoryNotFoundError:
         sys.exit(
             f"the hub has no model {model}, or not for you: check ZEPHYR_MODEL; a private one needs HF_TOKEN."
         )
-    except (HfHubHTTPError, OSError) as error:
-        sys.exit(f"{model} cannot be fetched from the hub ({type(error).__name__}). Is this machine online?")
+    except LocalEntryNotFoundError:
+        sys.exit(f"{model} cannot be fetched: the hub does not answer. Is this machine online?")
 
 
 if __name__ == "__main__":
