@@ -28,7 +28,7 @@ from benchmarks import report
 from benchmarks.compiled import NoCompiler, compiled
 from benchmarks.measures import Cores, Figures, Measurement, Plan, Target, wait_for_answer
 from benchmarks.peers import RELAYS, NotInstalled, Place
-from benchmarks.processes import Process, free_port
+from benchmarks.processes import Process, free_port, stop_in_order
 
 _ROOT = Path(__file__).parents[1]
 _OPEN_FILES = 8192
@@ -150,6 +150,7 @@ def check_log(*, got: int, logged: int) -> None:
 def main() -> None:
     """The command."""
     arguments = _arguments()
+    stop_in_order()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(_OPEN_FILES, hard)), hard))
     names = ["direct", *RELAYS]

@@ -1,7 +1,9 @@
 """A process, on one core where that is wanted, with what it has cost so far."""
 
 import os
+import signal
 import socket
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -88,6 +90,11 @@ def family_of(pid: int) -> list[psutil.Process]:
     """A process and all its descendants."""
     process = psutil.Process(pid)
     return [process, *process.children(recursive=True)]
+
+
+def stop_in_order() -> None:
+    """Have SIGTERM unwind this program, so that what it started ends with it."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 def free_port() -> int:

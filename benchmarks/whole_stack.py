@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
-from benchmarks.processes import Process, free_port
+from benchmarks.processes import Process, free_port, stop_in_order
 from benchmarks.report import table
 from serving.engine import models, prepare
 from serving.readiness import ask, is_well
@@ -117,6 +117,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="how often each number of clients is measured")
     parser.add_argument("--json", type=Path, help="write every round's figures there")
     arguments = parser.parse_args()
+    stop_in_order()
     print(f"load before the start: {os.getloadavg()[0]:.1f}", flush=True)
     with tempfile.TemporaryDirectory(prefix="zephyr-") as home:
         rates = compare(arguments.rounds, Path(home))
