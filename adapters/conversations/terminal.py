@@ -35,7 +35,7 @@ def print_list(console: Console, exchanges: Iterable[Exchange]) -> None:
 def print_exchange(console: Console, exchange: Exchange) -> None:
     """Everything that is known of one exchange."""
     facts = Table.grid(padding=(0, 2))
-    for name in Exchange.__dataclass_fields__:
+    for name in Exchange.__struct_fields__:
         value = getattr(exchange, name)
         if name not in _TEXTS and value is not None:
             facts.add_row(Text(name, style="bold"), harmless(str(value)))
