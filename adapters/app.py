@@ -17,6 +17,8 @@ from adapters.access.gate import Gate, RequestIds
 from adapters.completions.relay import Completions
 from adapters.completions.requests import ChatRequest, CompletionRequest
 from adapters.conversations import routes as log_routes
+from adapters.conversations.errors import LogUnavailable
+from adapters.conversations.metrics import LogMetrics
 from adapters.conversations.repository import ExchangeRepository
 from adapters.conversations.writer import ExchangeWriter
 from adapters.database.session import create_engine
@@ -26,7 +28,7 @@ from adapters.gpu import routes as gpu_routes
 from adapters.gpu.meter import EngineMeter
 from adapters.gpu.nvml import Nvml
 from adapters.gpu.sampler import Sampler
-from adapters.observability import health
+from adapters.observability import health, metrics
 from adapters.observability.health import Part
 from adapters.openai import documentation
 from adapters.openai import routes as openai_routes
@@ -57,7 +59,7 @@ class Gateway:
             log=self._log,
             max_answer_bytes=settings.engine.max_answer_bytes,
         )
-        self._history = ExchangeRepository(self._database, settings.log.log_page_bytes)
+        self._history = ExchangeRepository(self._database, settings.log.log_page_bytes, self._log.spool)
         self._formatter = Formatter(settings.code)
         self._sampler = Sampler(Nvml(), EngineMeter(self._engine, self._watch), settings.gpu)
         self._endpoints = load_endpoints(settings.zephyr)
@@ -83,7 +85,7 @@ class Gateway:
             lifespan=self._lifespan,
         )
         api.include_router(openai_routes.routes(self._watch))
-        api.include_router(log_routes.routes(self._history))
+        api.include_router(log_routes.routes(self._history, self._log.status))
         api.include_router(
             zephyr_routes.routes(
                 self._endpoints,
@@ -95,6 +97,7 @@ class Gateway:
         )
         api.include_router(gpu_routes.routes(self._sampler, self._settings.server))
         api.include_router(health.routes({"engine": self._engine_part, "log": self._log_part}))
+        api.include_router(metrics.routes(LogMetrics(self._log.status)))
         install_refusals(api)
         described = api.openapi
 
@@ -139,17 +142,22 @@ class Gateway:
         )
 
     def _log_part(self) -> Part:
-        link = self._log.link
+        link, status = self._log.link, self._log.status()
+        problems = [] if link.up else [f"The database is away ({link.last_error or 'silent'})."]
+        if status.spool_problem:
+            problems.append(f"The spool cannot be used ({status.spool_problem}).")
+        try:
+            self._log.require_ready()
+        except LogUnavailable:
+            ready = False
+        else:
+            ready = True
         away = link.away_since
         return Part(
-            ready=self._log.alive and link.up,
-            problem=None if link.up else f"The database is away ({link.last_error or 'silent'}).",
+            ready=ready,
+            problem=" ".join(problems) or None,
             seconds=(datetime.now(UTC) - away).total_seconds() if away else 0.0,
-            detail={
-                "committed": self._log.committed,
-                "failed": self._log.failed,
-                "waiting": self._log.waiting,
-            },
+            detail={name: getattr(status, name) for name in ("committed", "spooled", "refused", "waiting")},
         )
 
 

@@ -3,11 +3,9 @@
 
 import asyncio
 import logging
-import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
@@ -85,6 +83,54 @@ def show_exchange(
             terminal.print_exchange(Console(), found)
 
 
+@log.command(name="status")
+def show_status(
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+) -> None:
+    """Say where every exchange is that the running gateway was given: in PostgreSQL, in the spool, nowhere."""
+    import json
+
+    from rich.console import Console
+
+    from adapters.conversations import terminal
+
+    with _plain_errors(NoGateway):
+        status = _ask_gateway("/log/status")
+        if as_json:
+            typer.echo(json.dumps(status))
+        else:
+            terminal.print_status(Console(), status)
+
+
+class NoGateway(Exception):
+    """No gateway answers."""
+
+
+def _ask_gateway(path: str) -> dict[str, object]:
+    """What the gateway of this machine answers.
+
+    Raises:
+        NoGateway: there is none where the settings say that it listens.
+    """
+    import http.client
+    import json
+
+    from adapters.settings import Settings
+
+    server = Settings.read().server
+    host = "127.0.0.1" if server.host in ("0.0.0.0", "::") else server.host
+    connection = http.client.HTTPConnection(host, server.port, timeout=5)
+    try:
+        connection.request("GET", path)
+        with connection.getresponse() as response:
+            answer: dict[str, object] = json.loads(response.read())
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise NoGateway(f"No gateway answers on {host}:{server.port} ({type(error).__name__}).") from None
+    finally:
+        connection.close()
+    return answer
+
+
 async def _newest(limit: int, conversation: UUID | None) -> "list[Exchange]":
     from adapters.access.callers import LOCAL
     from adapters.conversations.repository import Filters
@@ -132,19 +178,13 @@ def _log_settings() -> "LogSettings":
     """The settings of the log; where DATABASE_URL is not set, of the stack that runs on this machine."""
     from pydantic import SecretStr
 
-    from adapters.settings import Settings
+    from adapters.settings import Settings, home
 
     settings = Settings.read().log
-    running = _home() / "run" / "database-url"
+    running = home() / "run" / "database-url"
     if "database_url" in settings.model_fields_set or not running.is_file():
         return settings
     return settings.model_copy(update={"database_url": SecretStr(running.read_text().strip())})
-
-
-def _home() -> Path:
-    """The folder in which `zephyr up` keeps its state."""
-    default = "/var/lib/zephyr" if os.geteuid() == 0 else "~/.local/share/zephyr"
-    return Path(os.environ.get("ZEPHYR_HOME") or default).expanduser()
 
 
 def _print_lines(exchanges: "list[Exchange]") -> None:

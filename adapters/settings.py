@@ -1,10 +1,11 @@
 """The gateway's settings: read from the environment once, frozen, every bad value refused by its variable's name."""
 
+import os
 import re
 from dataclasses import dataclass, fields
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -160,6 +161,12 @@ class RequestSettings(Group):
     )
 
 
+def home() -> Path:
+    """The folder in which what outlives a process is kept, unless a setting names another."""
+    default = "/var/lib/zephyr" if hasattr(os, "geteuid") and os.geteuid() == 0 else "~/.local/share/zephyr"
+    return Path(os.environ.get("ZEPHYR_HOME") or default).expanduser()
+
+
 class LogSettings(Group):
     """The conversation log."""
 
@@ -181,10 +188,29 @@ class LogSettings(Group):
         4096, ge=1, description="Exchanges waiting to be written before more are refused."
     )
     log_batch_limit: int = Field(256, ge=1, description="Most exchanges in one commit.")
+    log_mode: Literal["strict", "best_effort"] = Field(
+        "strict",
+        description="`strict`: nothing is generated, and no answer ends well, without a durable record. "
+        "`best_effort`: answers go on, and what is lost is counted.",
+    )
+    log_patience: float = Field(
+        1.0,
+        gt=0,
+        description="Seconds an exchange waits for PostgreSQL before it is kept in the spool instead.",
+    )
     log_commit_deadline: float = Field(
         10.0,
         gt=0,
-        description="Seconds in which an exchange must be durable before its client is told it failed.",
+        description="Seconds in which an exchange must be durable, in PostgreSQL or in the spool, before its client "
+        "is told it failed.",
+    )
+    spool_dir: Path = Field(
+        default_factory=lambda: home() / "spool",
+        description="Folder on this machine's disk where exchanges wait while PostgreSQL is away; gateways of one "
+        "machine may share it.",
+    )
+    spool_max_bytes: int = Field(
+        2**30, ge=2**20, description="Largest spool of one gateway process, in bytes."
     )
     log_page_bytes: int = Field(
         8 * 2**20,

@@ -23,6 +23,7 @@ class Gateway:
         self._environment = dict(os.environ) | {
             "ENGINE_URL": engine_url,
             "DATABASE_URL": database_url,
+            "ZEPHYR_HOME": str(settings.home),
             "ZEPHYR_HOST": settings.host,
             "ZEPHYR_PORT": str(settings.port),
         }

@@ -23,6 +23,8 @@ from adapters.settings import LogSettings
 from serving.postgres import Postgres
 
 _TEMPLATE = "zephyr_template"
+NO_SPOOL = Path("/proc/no-spool")
+"""A folder in which nothing can be kept."""
 _Result = TypeVar("_Result")
 
 
@@ -109,8 +111,8 @@ def _in_a_thread(work: Coroutine[Any, Any, _Result]) -> _Result:
 
 
 def log_settings(url: str, **changes: object) -> LogSettings:
-    """The log's settings for a database, with changes."""
-    return LogSettings(database_url=SecretStr(url), **changes)  # type: ignore[arg-type]
+    """The log's settings for a database, with changes; without a spool, unless one is given."""
+    return LogSettings(database_url=SecretStr(url), **{"spool_dir": NO_SPOOL} | changes)  # type: ignore[arg-type]
 
 
 def rows(url: str, query: str, *arguments: object) -> list[asyncpg.Record]:

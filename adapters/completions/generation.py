@@ -6,6 +6,7 @@ import msgspec
 
 from adapters.completions.events import Usage
 from adapters.completions.requests import Request
+from adapters.completions.threads import Followed
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,8 +29,12 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     metadata: bytes = b"{}"
     """JSON object: the client's own."""
     conversation_id: UUID | None = None
-    """None begins a conversation."""
+    """None begins a conversation, unless the request goes on from a transcript that is known."""
     parent_id: UUID | None = None
+    earlier: bytes | None = None
+    """JSON array: the messages before `input` that the client repeated."""
+    followed: Followed | None = None
+    """Of chats: what the request says and goes on from."""
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):

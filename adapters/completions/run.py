@@ -134,6 +134,7 @@ class Run:
         generation, transcript = self.generation, self.transcript
         usage = transcript.usage
         details = usage.prompt_tokens_details if usage else None
+        followed, message = generation.followed, transcript.message
         return Exchange(
             id=generation.id,
             conversation_id=self.conversation_id,
@@ -156,6 +157,10 @@ class Run:
             first_token_ms=self._first_token_ms,
             total_ms=self._elapsed_ms(),
             metadata=generation.metadata,
+            transcript_hash=followed.transcribed.with_answer(message) if followed and message else None,
+            stored=bool(generation.request.store),
+            follows=followed.follows if followed and generation.parent_id is None else None,
+            earlier=generation.earlier,
         )
 
 

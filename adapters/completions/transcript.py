@@ -7,6 +7,7 @@ import msgspec
 
 from adapters.completions import events
 from adapters.completions.events import Chunk, Delta, ToolCallDelta, Usage
+from adapters.completions.requests import CalledFunction, Message, ToolCall
 from adapters.errors import GatewayError
 
 _FOLD_AT_BYTES = 64 * 1024  # a stream is some 240 bytes a token on the wire and 4 as text
@@ -75,6 +76,18 @@ class Transcript:
         """The text of the first choice."""
         message = self._messages.get(0)
         return "".join(message.content) if message else ""
+
+    @property
+    def message(self) -> Message | None:
+        """The first choice as a client sends it back; None where nothing was said."""
+        said = self._messages.get(0)
+        if said is None or not (said.content or said.tool_calls):
+            return None
+        calls = [
+            ToolCall(call["id"], CalledFunction(call["name"], call["arguments"]))
+            for _, call in sorted(said.tool_calls.items())
+        ]
+        return Message(role="assistant", content="".join(said.content), tool_calls=calls)
 
     @property
     def finish_reason(self) -> str | None:

@@ -1,10 +1,12 @@
 """The exchange: one request and what came of it. The unit of the conversation log."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import UUID
 
 import msgspec
+
+from adapters.conversations.errors import ExchangeRefused
 
 
 class Outcome(StrEnum):
@@ -66,3 +68,39 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     """Milliseconds from acceptance to the end."""
     metadata: bytes = b"{}"
     """JSON object: the client's own `metadata`."""
+    transcript_hash: UUID | None = None
+    """Names everything that was said up to and including the answer (`adapters.completions.threads`)."""
+    stored: bool = False
+    """Whether the client asked for it to be kept for OpenAI's stateful API (`store`)."""
+
+    # Not columns: they are used up when the exchange is written.
+    follows: UUID | None = None
+    """The transcript that this exchange goes on from, where its parent is to be found by that."""
+    earlier: bytes | None = None
+    """JSON array: what the client repeated from before `input`; written in front of it where no parent is found."""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Exchange)
+
+
+def encode(exchange: Exchange) -> bytes:
+    """An exchange for the spool."""
+    return _encoder.encode(exchange)
+
+
+def decode(content: bytes) -> Exchange:
+    """An exchange from the spool.
+
+    Raises:
+        ExchangeRefused: it is not whole.
+    """
+    try:
+        return _decoder.decode(content)
+    except msgspec.MsgspecError:
+        raise ExchangeRefused from None
+
+
+def accepted_at(id: UUID) -> datetime:
+    """When an exchange was accepted, as its id tells it (UUIDv7: milliseconds in the first 48 bits)."""
+    return datetime.fromtimestamp((id.int >> 80) / 1000, UTC)

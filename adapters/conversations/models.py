@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Double, Index, Integer, Text, Uuid, text
+from sqlalchemy import Boolean, CheckConstraint, Double, Index, Integer, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -25,6 +25,8 @@ class ExchangeRow(Base):
         Index(None, "caller", "id"),
         Index(None, "conversation_id", "id"),
         Index(None, "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
+        Index(None, "caller", "transcript_hash", postgresql_where=text("transcript_hash IS NOT NULL")),
+        Index("ix_exchanges_caller_id_stored", "caller", "id", postgresql_where=text("stored")),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -48,3 +50,5 @@ class ExchangeRow(Base):
     parameters: Mapped[bytes] = mapped_column(JsonText)
     input: Mapped[bytes] = mapped_column(JsonText)
     answer: Mapped[bytes | None] = mapped_column(JsonText)
+    transcript_hash: Mapped[UUID | None] = mapped_column(Uuid)
+    stored: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))

@@ -1,6 +1,6 @@
 """Every query on exchanges. Each one is about a single caller's: nobody reads another's log."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import reduce
@@ -8,6 +8,7 @@ from operator import add, attrgetter
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import structlog
 from sqlalchemy import (
     CTE,
@@ -22,7 +23,7 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.dialects.postgresql import asyncpg, insert
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -33,13 +34,15 @@ from adapters.conversations.errors import (
     ExchangeRefused,
     LogUnavailable,
 )
-from adapters.conversations.exchange import Exchange, Outcome
+from adapters.conversations.exchange import Exchange, Outcome, decode
 from adapters.conversations.models import ExchangeRow
+from adapters.conversations.spool import Spool, SpoolBroken
 from adapters.database.base import JsonText
 from adapters.database.session import AWAY, blames_data
 
 _log = structlog.get_logger(__name__)
 _exchanges = ExchangeRow.__table__
+_dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 _columns = [column.name for column in _exchanges.columns]
 _values = attrgetter(*_columns)
 _texts = [column.name for column in _exchanges.columns if isinstance(column.type, JsonText)]
@@ -75,11 +78,13 @@ class Filters:
 class ExchangeRepository:
     """Reads the log. Every method raises LogUnavailable where the database is away."""
 
-    def __init__(self, engine: AsyncEngine, page_bytes: int) -> None:
+    def __init__(self, engine: AsyncEngine, page_bytes: int, spool: Spool | None = None) -> None:
+        """What waits in `spool` is found as well, but for lists."""
         self._engine = engine.execution_options(
             isolation_level="AUTOCOMMIT"
         )  # single statements, no transactions
         self._page_bytes = page_bytes
+        self._spool = spool
 
     async def get(self, caller: str, exchange_id: UUID) -> Exchange:
         """One exchange.
@@ -87,7 +92,8 @@ class ExchangeRepository:
         Raises:
             ExchangeNotFound: this caller has no such exchange.
         """
-        found = await self._find(caller, exchange_id)
+        held = await self._held(caller, exchange_id)
+        found = held.get(exchange_id) or await self._find(caller, exchange_id)
         if found is None:
             raise ExchangeNotFound(param="id")
         return found
@@ -122,6 +128,16 @@ class ExchangeRepository:
             ExchangeNotFound: this caller has no such conversation or exchange.
             ConversationTooLong: it has more exchanges, or longer texts, than can be continued.
         """
+        held = branch_of(await self._held(caller, of), of)
+        if not held:
+            return await self._stored_conversation(caller, of)
+        self._check_length(len(held), sum(map(_length, held)))
+        answered = [one for one in held if one.outcome in _ANSWERED]
+        if (parent := held[0].parent_id) is not None:
+            answered[:0] = (await self._stored_conversation(caller, parent)).exchanges
+        return Conversation(id=held[0].conversation_id, exchanges=answered)
+
+    async def _stored_conversation(self, caller: str, of: UUID) -> Conversation:
         branch = self._branch(caller, of)
         query = (
             select(_exchanges, branch.c.bytes)
@@ -132,10 +148,23 @@ class ExchangeRepository:
             found = (await connection.execute(query)).mappings().all()
         if not found:
             raise ExchangeNotFound(param="conversation")
-        if len(found) > _LONGEST_CONVERSATION or found[0]["bytes"] > self._page_bytes:
-            raise ConversationTooLong
+        self._check_length(len(found), found[0]["bytes"])
         answered = [_exchange(mapping) for mapping in found if mapping["outcome"] in _ANSWERED]
         return Conversation(id=found[0]["conversation_id"], exchanges=answered)
+
+    def _check_length(self, exchanges: int, size: int) -> None:
+        if exchanges > _LONGEST_CONVERSATION or size > self._page_bytes:
+            raise ConversationTooLong
+
+    async def _held(self, caller: str, of: UUID) -> dict[UUID, Exchange]:
+        """What the spool holds of an exchange or of its conversation, oldest first."""
+        if self._spool is None:
+            return {}
+        try:
+            found = [as_written(decode(record)) for record in await self._spool.find(of)]
+        except (SpoolBroken, ExchangeRefused):
+            return {}  # the spool says so itself
+        return {exchange.id: exchange for exchange in found if exchange.caller == caller}
 
     async def _find(self, caller: str, exchange_id: UUID) -> Exchange | None:
         query = select(_exchanges).where(_exchanges.c.caller == caller, _exchanges.c.id == exchange_id)
@@ -193,9 +222,30 @@ class ExchangeRepository:
 
 
 def insert_statement() -> str:
-    """The SQL, in asyncpg's own form, that inserts a `row` unless it is there already."""
-    statement = insert(ExchangeRow).on_conflict_do_nothing(index_elements=["id"])
-    return str(statement.compile(dialect=asyncpg.dialect()))  # type: ignore[no-untyped-call]
+    """The SQL, in asyncpg's own form, that inserts a `row` unless it is there already.
+
+    It finds the parent by the transcript that the exchange goes on from: then the exchange joins the parent's
+    conversation, and what the client repeated is not stored again.
+    """
+    number = {name: f"${place}" for place, name in enumerate((*_columns, "follows", "whole"), 1)}
+    values = {
+        name: f"CAST({number[name]} AS {_exchanges.c[name].type.compile(_dialect)})" for name in _columns
+    }
+    values["conversation_id"] = f"coalesce(parent.conversation_id, {values['conversation_id']})"
+    values["parent_id"] = f"coalesce(parent.id, {values['parent_id']})"
+    values["input"] = (
+        f"CASE WHEN parent.id IS NULL THEN coalesce(CAST({number['whole']} AS JSON), {values['input']})"
+        f" ELSE {values['input']} END"
+    )
+    return f"""
+        INSERT INTO exchanges ({", ".join(_columns)})
+        SELECT {", ".join(values[name] for name in _columns)}
+        FROM (SELECT) AS one LEFT JOIN LATERAL (
+            SELECT id, conversation_id FROM exchanges
+            WHERE caller = CAST({number["caller"]} AS TEXT) AND transcript_hash = CAST({number["follows"]} AS UUID)
+            ORDER BY id DESC LIMIT 1
+        ) AS parent ON true
+        ON CONFLICT (id) DO NOTHING"""  # noqa: S608  # columns' names and types, no values
 
 
 def row(exchange: Exchange) -> list[object]:
@@ -205,9 +255,38 @@ def row(exchange: Exchange) -> list[object]:
         ExchangeRefused: a text is not UTF-8.
     """
     try:
-        return [value.decode() if type(value) is bytes else value for value in _values(exchange)]
+        values = [value.decode() if type(value) is bytes else value for value in _values(exchange)]
+        whole = _whole(exchange).decode() if exchange.follows else None
     except UnicodeDecodeError:
         raise ExchangeRefused from None
+    return [*values, exchange.follows, whole]
+
+
+def as_written(exchange: Exchange) -> Exchange:
+    """The exchange as it is written where its parent is not found."""
+    return exchange if exchange.earlier is None else msgspec.structs.replace(exchange, input=_whole(exchange))
+
+
+def _whole(exchange: Exchange) -> bytes:
+    """The input with everything that the client repeated in front of it."""
+    if exchange.earlier is None or exchange.input == b"[]":
+        return exchange.earlier or exchange.input
+    return exchange.earlier[:-1] + b"," + exchange.input[1:]
+
+
+def branch_of(held: Mapping[UUID, Exchange], of: UUID) -> list[Exchange]:
+    """Of exchanges that are held in order, those that lead to `of`, or to the newest answered one; oldest first."""
+    answered = [id for id, exchange in held.items() if exchange.outcome in _ANSWERED]
+    last = of if of in held else next(reversed(answered or list(held)), None)
+    branch: list[Exchange] = []
+    while last is not None and last in held:
+        branch.append(held[last])
+        last = held[last].parent_id
+    return branch[::-1]
+
+
+def _length(exchange: Exchange) -> int:
+    return sum(len(getattr(exchange, name) or b"") for name in _texts)
 
 
 def _exchange(mapping: RowMapping) -> Exchange:

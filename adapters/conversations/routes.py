@@ -1,5 +1,6 @@
 """`/log/exchanges`: the log, read back by the one who was part of it."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
@@ -11,9 +12,11 @@ from adapters.conversations.schemas import (
     ExchangePage,
     ExchangeView,
     PageQuery,
+    StatusView,
     exchange_json,
     page_json,
 )
+from adapters.conversations.writer import LogStatus
 
 _ERROR = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
 _REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -25,16 +28,21 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def routes(repository: ExchangeRepository) -> APIRouter:
+def routes(repository: ExchangeRepository, status: Callable[[], LogStatus]) -> APIRouter:
     """The routes over this repository."""
-    router = APIRouter(prefix="/log/exchanges", tags=["Log"], responses=_REFUSALS)
+    router = APIRouter(prefix="/log", tags=["Log"], responses=_REFUSALS)
 
-    @router.get("", summary="The log, newest first", response_model=ExchangePage)
+    @router.get("/status", summary="Where every exchange is that this gateway process was given")
+    async def log_status() -> StatusView:
+        """At any moment `accepted = committed + spooled + refused + lost + waiting`."""
+        return StatusView.model_validate(status(), from_attributes=True)
+
+    @router.get("/exchanges", summary="The log, newest first", response_model=ExchangePage)
     async def list_exchanges(query: Annotated[PageQuery, Query()]) -> Response:
         page = await repository.page(LOCAL, filters=query.filters(), limit=query.limit, after=query.after)
         return Response(page_json(page), media_type="application/json")
 
-    @router.get("/{id}", summary="One exchange", response_model=ExchangeView)
+    @router.get("/exchanges/{id}", summary="One exchange", response_model=ExchangeView)
     async def get_exchange(id: ExchangeId) -> Response:
         return Response(exchange_json(await repository.get(LOCAL, id)), media_type="application/json")
 

@@ -67,6 +67,7 @@ class ExchangeView(BaseModel):
     first_token_ms: float | None
     total_ms: float
     metadata: JsonValue
+    stored: bool = Field(description="Whether the client asked for it to be stored (`store`).")
 
 
 class ExchangePage(BaseModel):
@@ -77,6 +78,24 @@ class ExchangePage(BaseModel):
     first_id: UUID | None
     last_id: UUID | None = Field(description="Pass it as `after` to read on.")
     has_more: bool
+
+
+class StatusView(BaseModel):
+    """Where every exchange is that one gateway process was given."""
+
+    accepted: int = Field(
+        description="Exchanges that the log was given, those of a process that ended included."
+    )
+    committed: int = Field(description="In PostgreSQL.")
+    spooled: int = Field(description="On this machine's disk, waiting to be shipped to PostgreSQL.")
+    refused: int = Field(description="Durable nowhere, and their clients were told so; or set aside.")
+    lost: int = Field(
+        description="Durable nowhere, though their clients were told that all is well (`best_effort`)."
+    )
+    waiting: int = Field(description="Durable nowhere yet; their clients wait.")
+    oldest_unshipped: datetime | None = Field(description="When the oldest of the spooled ones was accepted.")
+    database_away_since: datetime | None
+    spool_problem: str | None = Field(description="Why nothing can be kept in the spool; null where it can.")
 
 
 _FIELDS = [name for name in ExchangeView.model_fields if name != "object"]

@@ -1,7 +1,7 @@
 """Exchanges as a person reads them on a terminal. What was said cannot steer the terminal."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -45,6 +45,18 @@ def print_exchange(console: Console, exchange: Exchange) -> None:
         if text not in (None, b"{}"):
             parts.append(Panel(harmless(_indented(text)), title=name, title_align="left"))
     console.print(Group(*parts))
+
+
+def print_status(console: Console, status: Mapping[str, Any]) -> None:
+    """Where every exchange is, as a sum."""
+    facts = Table.grid(padding=(0, 2))
+    for name in ("committed", "spooled", "refused", "lost", "waiting", "accepted"):
+        sign = "=" if name == "accepted" else "+"
+        facts.add_row(sign, name, Text(str(status[name]), justify="right"))
+    console.print(facts)
+    for name in ("oldest_unshipped", "database_away_since", "spool_problem"):
+        if status[name] is not None:
+            console.print(harmless(f"{name.replace('_', ' ')}: {status[name]}"))
 
 
 def harmless(text: str) -> Text:

@@ -1,24 +1,27 @@
 """The writer: makes exchanges durable, many in one commit, and tells each one's owner when it is.
 
 One task writes. The next batch starts when the last one is done, so commits grow with the load by themselves and a
-lone exchange waits for nothing. A batch that did not come through is tried again on a new connection until each of
-its exchanges is past its deadline; ids are ours and conflicts do nothing, so trying again is harmless.
+lone exchange waits for nothing. A batch that PostgreSQL does not take in time goes to the spool on this machine's disk,
+and is shipped from there when PostgreSQL is back. Ids are ours and conflicts do nothing, so that writing again what
+may be there already is harmless.
 """
 
 import asyncio
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 
 import structlog
 
 from adapters.conversations.errors import ExchangeRefused, LogUnavailable, NotRecorded
-from adapters.conversations.exchange import Exchange
+from adapters.conversations.exchange import Exchange, accepted_at, decode, encode
 from adapters.conversations.repository import insert_statement, row
+from adapters.conversations.spool import Kept, Record, Spool, SpoolBroken
 from adapters.database.link import DatabaseAway, Link, RefusedData
 from adapters.database.session import Connection
 from adapters.errors import GatewayError
@@ -27,16 +30,42 @@ from adapters.settings import LogSettings
 _log = structlog.get_logger(__name__)
 _PULSE = "SELECT FROM exchanges LIMIT 0"  # fails also where the table is missing
 _PULSE_SECONDS = 1.0
+_ADOPT_SECONDS = 10.0
 _START_SECONDS = 1.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 
 @dataclass(slots=True)
 class _Waiting:
+    exchange: Exchange
     row: list[object]
     durable: asyncio.Future[None]
     deadline: float
     """In `time.monotonic()`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogStatus:
+    """Where everything is that this process was given: by its own generations, or by the spool of one that ended.
+
+    At any moment `accepted == committed + spooled + refused + lost + waiting`.
+    """
+
+    accepted: int
+    committed: int
+    """In PostgreSQL."""
+    spooled: int
+    """On this machine's disk, to be shipped to PostgreSQL."""
+    refused: int
+    """Neither, and their owners were told so; or set aside because PostgreSQL will not have them."""
+    lost: int
+    """Neither, and their owners were told that all is well: only in the mode `best_effort`."""
+    waiting: int
+    """Neither yet."""
+    oldest_unshipped: datetime | None
+    """When the exchange was accepted that has been in the spool for longest."""
+    database_away_since: datetime | None
+    spool_problem: str | None
 
 
 class ExchangeWriter:
@@ -46,41 +75,60 @@ class ExchangeWriter:
         self._settings = settings
         self._insert = insert_statement()
         self._queue: deque[_Waiting] = deque()  # settled from the left: oldest first, deadlines ascending
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._looked = asyncio.Event()
+        self._away = asyncio.Event()
+        """While it is set the writing task leaves the link to the watching one."""
         self.link = Link(settings)
         """The connection, for its `up`, `last_error` and `away_since`."""
-        self.committed = 0
-        """Exchanges that are durable."""
-        self.failed = 0
-        """Exchanges that were not made durable, and whose owners were told so."""
+        self.spool = Spool(settings)
+        self._accepted = self._committed = self._spooled = self._refused = self._lost = 0
 
-    @property
-    def waiting(self) -> int:
-        """Exchanges that are neither durable nor failed yet."""
-        return len(self._queue)
+    def status(self) -> LogStatus:
+        """Where everything is, at this moment."""
+        return LogStatus(
+            accepted=self._accepted,
+            committed=self._committed,
+            spooled=self._spooled,
+            refused=self._refused,
+            lost=self._lost,
+            waiting=len(self._queue),
+            oldest_unshipped=accepted_at(self.spool.oldest) if self._spooled and self.spool.oldest else None,
+            database_away_since=self.link.away_since,
+            spool_problem=self.spool.problem,
+        )
 
     @property
     def alive(self) -> bool:
-        """Whether the writer's task is running."""
-        return self._task is not None and not self._task.done()
+        """Whether the writer's tasks are running."""
+        return bool(self._tasks) and not any(task.done() for task in self._tasks)
 
     async def start(self) -> None:
         """Start writing. Returns when the database has answered, or after a second without it."""
         self._idle.set()
-        self._task = asyncio.create_task(self._write_for_ever(), name="exchange writer")
-        self._task.add_done_callback(self._died)
+        await self.spool.probe()
+        self._accepted = self._spooled = self.spool.count
+        for work, name in (
+            (self._write_for_ever(), "exchange writer"),
+            (self._watch_for_ever(), "log watch"),
+        ):
+            task = asyncio.create_task(work, name=name)
+            task.add_done_callback(self._died)
+            self._tasks.append(task)
         await _within(_START_SECONDS, self._looked)
 
     def require_ready(self) -> None:
-        """Return only if an exchange could be written now.
+        """Return only if an exchange could be made durable now.
 
         Raises:
-            LogUnavailable: the database is away, or the queue is full, or the writer has ended.
+            LogUnavailable: neither the database nor the spool can take it, or the queue is full, or the writer has ended.
         """
-        if not (self.alive and self.link.up and len(self._queue) < self._settings.log_queue_limit):
+        if self._settings.log_mode == "best_effort":
+            return
+        room = len(self._queue) < self._settings.log_queue_limit
+        if not (self.alive and room and (self.link.up or self.spool.well)):
             raise LogUnavailable
 
     def commit(self, exchange: Exchange) -> asyncio.Future[None]:
@@ -93,17 +141,21 @@ class ExchangeWriter:
             NotRecorded: the writer has ended; from the future: it was not durable before its deadline.
             ExchangeRefused: it holds what PostgreSQL does not take; also from the future.
         """
+        careless = self._settings.log_mode == "best_effort"
+        if careless and (not self.alive or len(self._queue) >= self._settings.log_queue_limit):
+            return self._lose()
         if not self.alive:
             raise NotRecorded
+        self._accepted += 1
         try:
             values = row(exchange)
         except ExchangeRefused:
-            self.failed += 1
+            self._refused += 1
             _log.error("an exchange was refused", event_key="exchange_refused", id=str(exchange.id))
             raise
         durable = asyncio.get_running_loop().create_future()
         deadline = time.monotonic() + self._settings.log_commit_deadline
-        self._queue.append(_Waiting(values, durable, deadline))
+        self._queue.append(_Waiting(exchange, values, durable, deadline))
         self._idle.clear()
         self._work.set()
         return durable
@@ -114,12 +166,17 @@ class ExchangeWriter:
 
     async def close(self) -> None:
         """Stop writing; what is still waiting fails. Closing again does nothing."""
-        if self._task is not None:
-            self._task.remove_done_callback(self._died)
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        if self._tasks:
+            for task in self._tasks:
+                task.remove_done_callback(self._died)
+                task.cancel()
+            await asyncio.wait(self._tasks)
+            self._tasks.clear()
+            await self.spool.close()
         self._fail_all()
         self.link.close()
+
+    # --- the writing task
 
     async def _write_for_ever(self) -> None:
         await self._pulse()
@@ -127,12 +184,22 @@ class ExchangeWriter:
         while True:
             if self._queue:
                 await self._write(list(islice(self._queue, self._settings.log_batch_limit)))
-            elif not await _within(_PULSE_SECONDS, self._work):
-                await self._pulse()
+            shipped = self._spooled and not self._away.is_set() and await self._ship()
+            if not self._queue and not shipped:
+                await self._rest()
+
+    async def _rest(self) -> None:
+        """Wait for work, and look now and then whether the database is still there."""
+        if not await _within(_PULSE_SECONDS, self._work) and not self._away.is_set():
+            await self._pulse()
 
     async def _pulse(self) -> None:
-        with suppress(DatabaseAway):  # the link has noted it, and says so to whoever asks
+        try:
             await self.link.run(_pulse, timeout=self._settings.database_query_timeout)
+        except DatabaseAway:
+            self._away.set()  # the link has noted it, and says so to whoever asks
+        else:
+            self._away.clear()
 
     async def _write(self, batch: list[_Waiting]) -> None:
         """Settle the batch, which is the head of the queue: every exchange in it becomes durable or fails."""
@@ -140,45 +207,107 @@ class ExchangeWriter:
             batch = self._without_expired(batch)
             if not batch:
                 return
+            if not self._away.is_set():
+                try:
+                    await self._insert_rows([waiting.row for waiting in batch], self._patience(batch))
+                except DatabaseAway:
+                    self._away.set()
+                except RefusedData as error:
+                    await self._write_apart(batch, str(error))
+                    return
+                else:
+                    self._committed += len(batch)
+                    self._settle(len(batch))
+                    return
             try:
-                await self._try(batch)
-            except DatabaseAway:
+                await self.spool.keep([_record(waiting.exchange) for waiting in batch])
+            except SpoolBroken:
                 await asyncio.sleep(min(pause, max(0.0, batch[0].deadline - time.monotonic())))
-            except RefusedData as error:
-                await self._write_apart(batch, str(error))
-                return
             else:
+                self._spooled += len(batch)
                 self._settle(len(batch))
                 return
 
-    async def _try(self, batch: list[_Waiting]) -> None:
-        left = batch[0].deadline - time.monotonic()
-        rows = [waiting.row for waiting in batch]
+    def _patience(self, batch: Sequence[_Waiting]) -> float:
+        """Seconds that the database gets: little where there is another place for the exchanges."""
+        settings = self._settings
+        most = settings.log_patience if self.spool.well else settings.database_query_timeout
+        return min(batch[0].deadline - time.monotonic(), most)
 
+    async def _insert_rows(self, rows: Sequence[list[object]], timeout: float) -> None:
         async def insert(connection: Connection) -> None:
             await connection.executemany(self._insert, rows)  # all or nothing, in one round trip
 
-        await self.link.run(insert, timeout=min(left, self._settings.database_query_timeout))
+        await self.link.run(insert, timeout=timeout)
 
     async def _write_apart(self, batch: list[_Waiting], error: str) -> None:
         """Close in on the exchange that the database refuses, so that only that one fails."""
         if len(batch) == 1:
-            _log.error(
-                "an exchange was refused", event_key="exchange_refused", id=str(batch[0].row[0]), error=error
-            )
-            self._settle(1, ExchangeRefused)
+            id = str(batch[0].exchange.id)
+            _log.error("an exchange was refused", event_key="exchange_refused", id=id, error=error)
+            self._fail(1, ExchangeRefused)
             return
         middle = len(batch) // 2
         await self._write(batch[:middle])
         await self._write(batch[middle:])
+
+    async def _ship(self) -> bool:
+        """Bring the oldest records of the spool into the database; whether there were any and it went well."""
+        try:
+            kept = await self.spool.first(self._settings.log_batch_limit)
+            await self._ship_all(kept)
+        except SpoolBroken:
+            return False
+        except DatabaseAway:
+            self._away.set()
+            return False
+        return bool(kept)
+
+    async def _ship_all(self, kept: Sequence[Kept]) -> None:
+        places = [one.place for one in kept]
+        try:
+            rows = [row(decode(one.record.content)) for one in kept]
+            await self._insert_rows(rows, self._settings.database_query_timeout)
+        except (RefusedData, ExchangeRefused) as error:
+            await self._ship_apart(kept, error)
+            return
+        await self.spool.remove(places)
+        self._spooled -= len(places)
+        self._committed += len(places)
+
+    async def _ship_apart(self, kept: Sequence[Kept], error: Exception) -> None:
+        if len(kept) == 1:
+            id = str(kept[0].record.id)
+            _log.critical(
+                "a spooled exchange was refused",
+                event_key="spooled_exchange_refused",
+                id=id,
+                error=str(error),
+            )
+            await self.spool.set_aside([kept[0].place])
+            self._spooled -= 1
+            self._refused += 1
+            return
+        middle = len(kept) // 2
+        await self._ship_all(kept[:middle])
+        await self._ship_all(kept[middle:])
 
     def _without_expired(self, batch: list[_Waiting]) -> list[_Waiting]:
         now = time.monotonic()
         expired = sum(waiting.deadline <= now for waiting in batch)
         if expired:
             _log.error("exchanges were not durable in time", event_key="exchanges_expired", count=expired)
-            self._settle(expired, NotRecorded)
+            self._fail(expired, NotRecorded)
         return batch[expired:]
+
+    def _fail(self, count: int, error: type[GatewayError]) -> None:
+        """Tell the owners of the `count` oldest exchanges that they are not durable, if that is to be told."""
+        if self._settings.log_mode == "best_effort":
+            self._lost += count
+            self._settle(count)
+        else:
+            self._refused += count
+            self._settle(count, error)
 
     def _settle(self, count: int, error: type[GatewayError] | None = None) -> None:
         """Tell the owners of the `count` oldest exchanges what became of them."""
@@ -191,16 +320,41 @@ class ExchangeWriter:
             else:
                 durable.set_exception(error())
                 durable.exception()  # logged here already, so asyncio need not if the owner never looks
-        if error is None:
-            self.committed += count
-        else:
-            self.failed += count
         if not self._queue:
             self._work.clear()
             self._idle.set()
 
+    def _lose(self) -> asyncio.Future[None]:
+        self._accepted += 1
+        self._lost += 1
+        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        told.set_result(None)
+        return told
+
     def _fail_all(self) -> None:
-        self._settle(len(self._queue), NotRecorded)
+        if self._queue:
+            self._fail(len(self._queue), NotRecorded)
+
+    # --- the watching task
+
+    async def _watch_for_ever(self) -> None:
+        """Look for a database that is away, and for the spools of processes that have ended."""
+        await self._adopt()
+        while True:
+            if not await _within(_ADOPT_SECONDS, self._away):
+                await self._adopt()
+                continue
+            await self._pulse()
+            if self._away.is_set():
+                await self.spool.probe()
+                await asyncio.sleep(_PULSE_SECONDS)
+
+    async def _adopt(self) -> None:
+        with suppress(SpoolBroken):
+            while adopted := await self.spool.adopt():
+                _log.info("exchanges of a process that ended", event_key="spool_adopted", count=adopted)
+                self._accepted += adopted
+                self._spooled += adopted
 
     def _died(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
@@ -212,6 +366,10 @@ class ExchangeWriter:
             trace=trace,  # without the message, which may quote what was said
         )
         self._fail_all()
+
+
+def _record(exchange: Exchange) -> Record:
+    return Record(exchange.id, exchange.conversation_id, encode(exchange))
 
 
 async def _pulse(connection: Connection) -> None:

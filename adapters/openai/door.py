@@ -4,6 +4,7 @@ These two are on the path of every token. As raw ASGI they cost the gateway some
 as routes of the framework (docs/decisions/0004); everything else is a route.
 """
 
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ from adapters.completions.generation import Generation
 from adapters.completions.reading import read
 from adapters.completions.relay import Completions
 from adapters.completions.requests import ChatRequest, CompletionRequest, check_bounds
+from adapters.completions.threads import follow
 from adapters.errors import GatewayError, UnsupportedMediaType
 from adapters.settings import Settings
 
@@ -46,7 +48,7 @@ class MethodNotAllowed(GatewayError):
 class _Verbatim(msgspec.Struct):
     """The texts of a request as they stand in its body, byte for byte, for the log."""
 
-    messages: msgspec.Raw = msgspec.Raw(b"")
+    messages: list[msgspec.Raw] = []
     prompt: msgspec.Raw = msgspec.Raw(b"")
 
 
@@ -94,6 +96,8 @@ class GenerationDoor(Generic[_R]):
 
     def _generation(self, scope: Scope, body: bytes, request: _R) -> Generation:
         verbatim = self._verbatim.decode(body)
+        followed = follow(LOCAL, request.messages) if isinstance(request, ChatRequest) else None
+        repeated = followed.repeated if followed else 0
         return Generation(
             id=request_id(scope),
             caller=LOCAL,
@@ -102,10 +106,16 @@ class GenerationDoor(Generic[_R]):
             path=self.path,
             request=request,
             may_hold_markers=self._completions.markers.may_be_in(body),
-            input=bytes(verbatim.messages or verbatim.prompt),
+            input=_array(verbatim.messages[repeated:]) if followed else bytes(verbatim.prompt),
+            earlier=_array(verbatim.messages[:repeated]) if repeated else None,
+            followed=followed,
             parameters=_parameters(request),
             metadata=_encoder.encode(request.metadata or {}),
         )
+
+
+def _array(texts: Sequence[msgspec.Raw]) -> bytes:
+    return b"[" + b",".join(map(bytes, texts)) + b"]"
 
 
 def _parameters(request: ChatRequest | CompletionRequest) -> bytes:

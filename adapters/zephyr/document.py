@@ -128,6 +128,8 @@ class StreamedDocument:
         generation, parts = self._question.generation, self._records.exchanges
         firsts = [part.first_token_ms for part in parts if part.first_token_ms is not None]
         done = Outcome.LENGTH if finish_reason == "length" else Outcome.COMPLETED
+        text, followed = "".join(self._shown), generation.followed
+        document = Message(role="assistant", content=text)
         return msgspec.structs.replace(
             parts[0],
             id=generation.id,
@@ -135,7 +137,8 @@ class StreamedDocument:
             parent_id=generation.parent_id,
             input=generation.input,
             parameters=generation.parameters,
-            answer=_logged("".join(self._shown), finish_reason),
+            answer=_logged(text, finish_reason),
+            transcript_hash=followed.transcribed.with_answer(document) if followed and text else None,
             finish_reason=finish_reason,
             outcome=outcome_of(error) if error else done,
             error=error.detail() if error else None,

@@ -8,6 +8,7 @@ import msgspec
 from adapters.access.callers import LOCAL
 from adapters.completions.generation import Generation
 from adapters.completions.requests import ChatRequest, ChatRequestWithPrompt, Message
+from adapters.completions.threads import follow
 from adapters.conversations.errors import ConversationTooLong, ExchangeNotFound
 from adapters.conversations.repository import ExchangeRepository
 from adapters.zephyr.endpoint import Endpoint
@@ -63,6 +64,7 @@ class Questioner:
             parameters=_logged_parameters(asked, (user.content, system.content)),
             conversation_id=thread.conversation_id if thread else None,
             parent_id=thread.last_id if thread else None,
+            followed=follow(LOCAL, messages),
         )
         return Question(
             endpoint=endpoint,

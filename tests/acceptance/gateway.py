@@ -58,6 +58,7 @@ class Gateway:
             "HOME": str(log.parent),
             "ZEPHYR_PORT": str(self.port),
             "ZEPHYR_ENGINE_PROBE_SECONDS": "0.1",
+            "ZEPHYR_HOME": str(log.parent),
         } | environment
         self.process: subprocess.Popen[bytes]
 

@@ -1,7 +1,9 @@
-"""A database that is away, frozen or slow: nothing is generated for nobody, and nobody is told what is not so."""
+"""A database that is away, frozen or slow: with a spool clients notice nothing, and without one nobody is told what is
+not so."""
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,8 +13,11 @@ import pytest
 from tests.acceptance.conftest import NewGateway, migrate
 from tests.acceptance.exchanges import Exchanges
 from tests.acceptance.gateway import Gateway, chat, read_until
-from tests.databases import PostgresServer
+from tests.databases import NO_SPOOL, PostgresServer
 from tests.fakes.engine import ScriptedEngine
+
+NOWHERE = "postgresql://nobody:very-secret@127.0.0.1:1/nothing"
+WITHOUT_SPOOL = {"ZEPHYR_SPOOL_DIR": str(NO_SPOOL)}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +57,7 @@ def test_end_mark_waits_for_the_record(
     new_gateway: NewGateway, engine: ScriptedEngine, exchanges: Exchanges
 ) -> None:
     """While the record is not durable the stream does not end, and it ends as soon as it is."""
-    with new_gateway(ZEPHYR_LOG_COMMIT_DEADLINE="10") as gateway, gateway.connect() as one:
+    with new_gateway(**WITHOUT_SPOOL) as gateway, gateway.connect() as one:
         with locked(exchanges):
             body = json.dumps(chat(stream=True)).encode()
             one.sendall(
@@ -73,7 +78,7 @@ def test_record_that_cannot_be_made_is_told(
     new_gateway: NewGateway, engine: ScriptedEngine, exchanges: Exchanges
 ) -> None:
     """A database that freezes after the generation began: an error instead of the end mark, a 503 instead of the body."""
-    with new_gateway(ZEPHYR_LOG_COMMIT_DEADLINE="0.7") as gateway:
+    with new_gateway(**WITHOUT_SPOOL, ZEPHYR_LOG_COMMIT_DEADLINE="0.7") as gateway:
         with locked(exchanges):
             streamed = gateway.post("/v1/chat/completions", chat(stream=True))
         with locked(exchanges):
@@ -93,7 +98,7 @@ def test_database_away_refuses_before_the_engine_sees_anything(
     new_gateway: NewGateway, engine: ScriptedEngine
 ) -> None:
     """Without a log nothing is generated."""
-    gateway = new_gateway(DATABASE_URL="postgresql://nobody:very-secret@127.0.0.1:1/nothing")
+    gateway = new_gateway(**WITHOUT_SPOOL, DATABASE_URL=NOWHERE)
     gateway.start()
     try:
         gateway.wait_until_alive()
@@ -111,7 +116,7 @@ def test_database_that_goes_and_comes_back(
     """It is noticed within seconds without any request, and so is its return."""
     server.start()
     migrate(server.url)
-    with new_gateway(DATABASE_URL=server.url) as gateway:
+    with new_gateway(**WITHOUT_SPOOL, DATABASE_URL=server.url) as gateway:
         server.kill() if hurt == "killed" else server.freeze()
         try:
             gateway.wait_until_unready(4.0)
@@ -121,3 +126,79 @@ def test_database_that_goes_and_comes_back(
         gateway.wait_until_ready()
         answer = gateway.post("/v1/chat/completions", chat())
         assert Exchanges(server.url).now(answer.json["id"])
+
+
+@pytest.mark.parametrize("hurt", ["killed", "frozen"])
+def test_with_a_spool_clients_notice_nothing(
+    new_gateway: NewGateway, engine: ScriptedEngine, server: PostgresServer, hurt: str
+) -> None:
+    """Answers go on, can be read back and gone on from at once, and are in the database when it is back."""
+    server.start()
+    migrate(server.url)
+    with new_gateway(DATABASE_URL=server.url) as gateway:
+        server.kill() if hurt == "killed" else server.freeze()
+        try:
+            answers = [
+                gateway.post("/v1/chat/completions", chat(stream=stream)) for stream in (False, True) * 3
+            ]
+            first = gateway.post("/zephyr/python", {"user_message": "one"})
+            body = {"user_message": "two", "conversation": first.json["conversation"]}
+            second = gateway.post("/zephyr/python", body)
+            assert {answer.status for answer in (*answers, first, second)} == {200}
+            assert [message["content"] for message in engine.seen[-1].json["messages"]][1:] == [
+                *("one", "Hello, world.", "two")
+            ]
+            for answer in (*answers, first, second):
+                assert gateway.get(f"/log/exchanges/{answer.headers['x-request-id']}").status == 200
+            ready = gateway.get("/readyz")
+            assert (ready.status, "away" in ready.json["parts"]["log"]["problem"]) == (200, True)
+            status = gateway.get("/log/status").json
+            assert (status["accepted"], status["spooled"], status["committed"]) == (8, 8, 0)
+            assert status["oldest_unshipped"] is not None
+            assert b"zephyr_log_spooled 8.0" in gateway.get("/metrics").body
+        finally:
+            server.start() if hurt == "killed" else server.thaw()
+        wait_until_shipped(gateway)
+        assert gateway.get("/log/status").json["committed"] == 8
+        found = [
+            Exchanges(server.url).now(answer.headers["x-request-id"]) for answer in (*answers, first, second)
+        ]
+        assert [exchange and exchange["outcome"] for exchange in found] == ["completed"] * 8
+
+
+def test_a_killed_gateway_ships_what_it_had_kept_when_it_is_back(
+    new_gateway: NewGateway, engine: ScriptedEngine, server: PostgresServer
+) -> None:
+    server.start()
+    migrate(server.url)
+    gateway = new_gateway(DATABASE_URL=server.url)
+    with gateway:
+        server.kill()
+        ids = [gateway.post("/v1/chat/completions", chat()).json["id"] for _ in range(3)]
+        gateway.kill()
+        server.start()
+        gateway.start()
+        gateway.wait_until_ready()
+        wait_until_shipped(gateway)
+        assert all(Exchanges(server.url).now(id) for id in ids)
+
+
+def test_best_effort_answers_without_a_record_and_counts(
+    new_gateway: NewGateway, engine: ScriptedEngine
+) -> None:
+    """Somebody has decided that answers matter more; how many have no record is told."""
+    with new_gateway(
+        **WITHOUT_SPOOL, DATABASE_URL=NOWHERE, ZEPHYR_LOG_MODE="best_effort", ZEPHYR_LOG_COMMIT_DEADLINE="0.3"
+    ) as gateway:
+        assert [gateway.post("/v1/chat/completions", chat(stream=one)).status for one in (True, False)] == [
+            200,
+            200,
+        ]
+        assert gateway.get("/log/status").json["lost"] == 2
+
+
+def wait_until_shipped(gateway: Gateway, seconds: float = 10.0) -> None:
+    limit = time.monotonic() + seconds
+    while gateway.get("/log/status").json["spooled"]:
+        assert time.monotonic() < limit
+        time.sleep(0.1)

@@ -108,7 +108,7 @@ async def test_the_deadline_is_kept(own_postgres: PostgresServer) -> None:
     finally:
         own_postgres.thaw()
     assert all(0.95 < seconds < 2 for seconds in waited), waited
-    assert (writer.failed, writer.waiting) == (2, 0)
+    assert (writer.status().refused, writer.status().waiting) == (2, 0)
     await _seconds_until_ready(writer, True)
     await writer.commit(an_exchange())
     await writer.close()
@@ -128,7 +128,7 @@ async def test_a_commit_whose_answer_is_lost_is_not_made_twice(database_url: str
         await writer.close()
     found = await fetch(database_url, "SELECT count(*), count(DISTINCT xmin::text) AS commits FROM exchanges")
     assert (found[0]["count"], found[0]["commits"]) == (11, 2)
-    assert writer.committed == 11
+    assert writer.status().committed == 11
 
 
 async def test_a_database_without_the_table_is_not_ready(empty_database_url: str) -> None:

@@ -24,7 +24,7 @@ async def test_an_exchange_is_there_as_soon_as_its_owner_is_told(
     await writer.commit(exchange)
     found = await fetch(database_url, "SELECT id FROM exchanges")
     assert [row["id"] for row in found] == [exchange.id]
-    assert (writer.committed, writer.failed, writer.waiting) == (1, 0, 0)
+    assert (writer.status().committed, writer.status().refused, writer.status().waiting) == (1, 0, 0)
 
 
 async def test_exchanges_that_end_together_share_commits(writer: ExchangeWriter, database_url: str) -> None:
@@ -75,7 +75,7 @@ async def test_an_exchange_that_cannot_be_stored_fails_alone(
     assert [row["id"] for row in found] == [exchange.id for exchange in good]
     assert [line["id"] for line in lines if line["event_key"] == "exchange_refused"] == [str(bad.id)]
     assert SECRET not in repr(lines)
-    assert (writer.committed, writer.failed) == (20, 1)
+    assert (writer.status().committed, writer.status().refused) == (20, 1)
     writer.require_ready()
 
 
@@ -83,7 +83,7 @@ async def test_text_that_is_not_utf8_is_refused_at_once(writer: ExchangeWriter) 
     """Such an exchange never enters the queue."""
     with pytest.raises(ExchangeRefused):
         writer.commit(an_exchange(input=b'"\xed\xa0\x80"'))
-    assert writer.waiting == 0
+    assert writer.status().waiting == 0
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ async def test_draining_loses_nothing(database_url: str) -> None:
     assert await writer.drain(10)
     await writer.close()
     found = await fetch(database_url, "SELECT count(*) FROM exchanges")
-    assert (found[0]["count"], writer.committed, writer.waiting) == (300, 300, 0)
+    assert (found[0]["count"], writer.status().committed, writer.status().waiting) == (300, 300, 0)
 
 
 async def test_a_full_queue_refuses_new_work_and_keeps_what_is_under_way(
@@ -160,7 +160,7 @@ async def test_a_full_queue_refuses_new_work_and_keeps_what_is_under_way(
         writer.require_ready()
     await asyncio.gather(*durable)
     writer.require_ready()
-    assert writer.committed == 7
+    assert writer.status().committed == 7
     await writer.close()
 
 

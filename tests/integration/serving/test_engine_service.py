@@ -154,7 +154,7 @@ async def test_missing_environment_says_what_to_do(host: Host, supervisor: Super
 
 async def watch(link: Path) -> None:
     """End when the link appears."""
-    while not link.is_symlink():  # noqa: ASYNC110, ASYNC240  # a file has no event
+    while not link.is_symlink():  # a file has no event
         await asyncio.sleep(0.001)
 
 
