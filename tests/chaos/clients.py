@@ -46,6 +46,7 @@ class Clients:
     async def _ask(self, session: aiohttp.ClientSession, asked: Asked) -> None:
         address = self._chance.choice(self._addresses)
         kind = self._chance.choice(("plain", "stream", "zephyr"))
+        body: dict[str, object]
         if kind == "zephyr":
             path, body = "/zephyr/python", {"user_message": asked.question}
         else:
