@@ -1,6 +1,4 @@
-"""Reading a request's body, as much of it and for as long as the settings allow."""
-
-import asyncio
+"""Reading a request's body, as much of it as the settings allow."""
 
 from starlette.types import Receive
 
@@ -10,34 +8,29 @@ from adapters.settings import ServerSettings
 
 
 class TooSlow(InvalidRequest):
-    """The request body did not arrive in time."""
+    """The request did not arrive in time."""
 
     status = 408
     code = "request_timeout"
 
 
 async def read_body(receive: Receive, settings: ServerSettings) -> bytes:
-    """The whole body.
+    """The whole body. How long it may take is the protocol's affair.
 
     Raises:
         TooLarge: it is larger than the limit.
-        TooSlow: it did not arrive in time.
-        ClientGone: the client went away before its end.
+        ClientGone: the client went away before its end, or was too slow.
     """
     pieces: list[bytes] = []
     size = 0
-    try:
-        async with asyncio.timeout(settings.body_timeout):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                piece: bytes = message.get("body", b"")
-                pieces.append(piece)
-                size += len(piece)
-                if size > settings.max_body_bytes:
-                    raise TooLarge(f"The request body is larger than {settings.max_body_bytes} bytes.")
-                if not message.get("more_body", False):
-                    return piece if len(pieces) == 1 else b"".join(pieces)
-    except TimeoutError:
-        raise TooSlow from None
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        piece: bytes = message.get("body", b"")
+        pieces.append(piece)
+        size += len(piece)
+        if size > settings.max_body_bytes:
+            raise TooLarge(f"The request body is larger than {settings.max_body_bytes} bytes.")
+        if not message.get("more_body", False):
+            return piece if len(pieces) == 1 else b"".join(pieces)

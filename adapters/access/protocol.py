@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with bounds on connections and on a request's head, refusing in the API's shape."""
+"""uvicorn's HTTP protocol with bounds on connections, on a request's head and on its time, refusing in the API's shape."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ def bounded_protocol(settings: ServerSettings) -> type[HttpToolsProtocol]:
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own
             super().connection_made(transport)
             self._half = cast("asyncio.Transport", _Half(transport, self._leave))
-            self._await_head()
+            self._await_rest()
 
         def data_received(self, data: bytes) -> None:
             if self._leaving:
@@ -45,16 +45,14 @@ def bounded_protocol(settings: ServerSettings) -> type[HttpToolsProtocol]:
                 self._refuse(_not_http())
             if self._unused_bytes > settings.max_header_bytes:
                 self._refuse(HeadTooLarge())
-            elif self._unused_bytes and not self._head_complete and self._timer is None:
-                self._await_head()
+            elif self._timer is None and (self._head_complete or self._unused_bytes):
+                self._await_rest()
             if self.pipeline:
                 self._read_on()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_waiting()
-            for cycle in self._open():  # uvicorn tells the newest only
-                cycle.disconnected = True
-                cycle.message_event.set()
+            self._tell_gone()
             super().connection_lost(exc)
 
         def on_header(self, name: bytes, value: bytes) -> None:
@@ -86,6 +84,7 @@ def bounded_protocol(settings: ServerSettings) -> type[HttpToolsProtocol]:
                 return
             self._unused_bytes = 0
             self._head_complete = False
+            self._stop_waiting()
             super().on_message_complete()
             if self.cycle is not None and not self.cycle.response_started:
                 self.cycle.keep_alive, self.cycle.transport = self._keep_alive, self.transport
@@ -153,14 +152,25 @@ def bounded_protocol(settings: ServerSettings) -> type[HttpToolsProtocol]:
             else:
                 self.flow.resume_reading()
 
-        def _await_head(self) -> None:
-            self._timer = self.loop.call_later(settings.body_timeout, self._head_is_late)
+        def _await_rest(self) -> None:
+            """Of a head, or of a body: most come whole, and cost no timer."""
+            self._timer = self.loop.call_later(settings.body_timeout, self._rest_is_late)
 
-        def _head_is_late(self) -> None:
+        def _rest_is_late(self) -> None:
             if self._owes():
-                self._await_head()
+                self._await_rest()
+            elif self._head_complete:
+                self.transport.write(_answer(TooSlow()))
+                self._tell_gone()
+                self._leave()
             else:
                 self._refuse(TooSlow())
+
+        def _tell_gone(self) -> None:
+            """Tell every request that is open that its client has gone; uvicorn tells the newest only."""
+            for cycle in self._open():
+                cycle.disconnected = True
+                cycle.message_event.set()
 
         def _stop_waiting(self) -> None:
             if self._timer is not None:
@@ -178,6 +188,7 @@ def bounded_protocol(settings: ServerSettings) -> type[HttpToolsProtocol]:
             """Say no more, and let the client finish: it would lose its answer if the connection were reset."""
             if not self.transport.is_closing():
                 self._leaving = True
+                self._stop_waiting()
                 self.transport.write_eof()
                 self._timer = self.loop.call_later(settings.body_timeout, self.transport.close)
 

@@ -4,9 +4,11 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
 
 from tests.acceptance.conftest import NewGateway
 from tests.acceptance.gateway import Gateway, chat, read_until
@@ -286,3 +288,35 @@ def test_refused_upgrades_leave_no_file_open(gateway: Gateway) -> None:
     assert len(list(files.iterdir())) <= before
     for one in sockets:
         one.close()
+
+
+def test_websocket_is_not_taken_for_a_request_that_is_late(strict: Gateway) -> None:
+    """Its client owes nothing after the handshake."""
+    with connect(f"ws://127.0.0.1:{strict.port}/zephyr/ws/gpu-stats") as live:
+        for _ in range(3):
+            assert "engine" in json.loads(live.recv(timeout=5))
+
+
+def test_answer_given_before_the_body_has_come_is_all_that_is_said(strict: Gateway) -> None:
+    """The client may be as late as it likes with a body that nobody reads."""
+    with strict.connect() as one:
+        one.sendall(b"POST /nowhere HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5000\r\n\r\n{")
+        answer = until_closed(one)
+    check_error(answer, 404, "unknown_url")
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+def test_body_that_drips_is_late_all_the_same(strict: Gateway, engine: ScriptedEngine) -> None:
+    """Its time is not begun anew by every byte."""
+    began = time.monotonic()
+    with strict.connect() as one:
+        one.sendall(HEAD + b"content-length: 5000\r\n\r\n")
+        one.settimeout(0.05)
+        got = b""
+        while b"request_timeout" not in got:
+            assert time.monotonic() - began < 3
+            one.sendall(b" ")
+            with suppress(TimeoutError):
+                got += one.recv(65536)
+    assert 0.4 < time.monotonic() - began < 1.5
+    assert engine.seen == []
