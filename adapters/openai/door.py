@@ -29,7 +29,7 @@ _EVENTS = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),  # nginx would hold the tokens back
 ]
-_NOT_PARAMETERS = {"messages", "prompt", "metadata"}
+_NOTHING = msgspec.Raw(b"")
 _encoder = msgspec.json.Encoder()
 
 
@@ -45,11 +45,11 @@ class MethodNotAllowed(GatewayError):
         return [(b"allow", b"POST")]
 
 
-class _Verbatim(msgspec.Struct):
-    """The texts of a request as they stand in its body, byte for byte, for the log."""
-
-    messages: list[msgspec.Raw] = []
-    prompt: msgspec.Raw = msgspec.Raw(b"")
+def _verbatim(request_type: type[ChatRequest] | type[CompletionRequest]) -> type[Any]:
+    """A request whose members stay as they stand in the body, byte for byte, for the log."""
+    others = [name for name in request_type.__struct_fields__ if name != "messages"]
+    members = [("messages", list[msgspec.Raw], []), *((name, msgspec.Raw, _NOTHING) for name in others)]
+    return msgspec.defstruct("Verbatim", members, omit_defaults=True)
 
 
 class GenerationDoor(Generic[_R]):
@@ -61,7 +61,7 @@ class GenerationDoor(Generic[_R]):
         self.path = path
         self.request_type: type[_R] = request_type
         self._decoder: msgspec.json.Decoder[_R] = msgspec.json.Decoder(request_type)
-        self._verbatim = msgspec.json.Decoder(_Verbatim)
+        self._verbatim = msgspec.json.Decoder(_verbatim(request_type))
         self._completions = completions
         self._settings = settings
 
@@ -96,8 +96,15 @@ class GenerationDoor(Generic[_R]):
 
     def _generation(self, scope: Scope, body: bytes, request: _R) -> Generation:
         verbatim = self._verbatim.decode(body)
-        followed = follow(LOCAL, request.messages) if isinstance(request, ChatRequest) else None
-        repeated = followed.repeated if followed else 0
+        if isinstance(request, ChatRequest):
+            followed = follow(LOCAL, request.messages)
+            new, repeated = verbatim.messages[followed.repeated :], verbatim.messages[: followed.repeated]
+            input, earlier = _array(new), _array(repeated) if repeated else None
+            verbatim.messages = []
+        else:
+            followed, input, earlier = None, bytes(verbatim.prompt), None
+            verbatim.prompt = _NOTHING
+        verbatim.metadata = _NOTHING
         return Generation(
             id=request_id(scope),
             caller=LOCAL,
@@ -106,24 +113,16 @@ class GenerationDoor(Generic[_R]):
             path=self.path,
             request=request,
             may_hold_markers=self._completions.markers.may_be_in(body),
-            input=_array(verbatim.messages[repeated:]) if followed else bytes(verbatim.prompt),
-            earlier=_array(verbatim.messages[:repeated]) if repeated else None,
+            input=input,
+            earlier=earlier,
             followed=followed,
-            parameters=_parameters(request),
-            metadata=_encoder.encode(request.metadata or {}),
+            parameters=_encoder.encode(verbatim),
+            metadata=_encoder.encode(request.metadata) if request.metadata else b"{}",
         )
 
 
 def _array(texts: Sequence[msgspec.Raw]) -> bytes:
     return b"[" + b",".join(map(bytes, texts)) + b"]"
-
-
-def _parameters(request: ChatRequest | CompletionRequest) -> bytes:
-    fields: dict[str, Any] = msgspec.structs.asdict(request)
-    asked = {
-        name: value for name, value in fields.items() if value is not None and name not in _NOT_PARAMETERS
-    }
-    return _encoder.encode(asked)
 
 
 def check_content_type(scope: Scope) -> None:
