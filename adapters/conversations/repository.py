@@ -248,6 +248,11 @@ def insert_statement() -> str:
         ON CONFLICT (id) DO NOTHING"""  # noqa: S608  # columns' names and types, no values
 
 
+def look_statement() -> str:
+    """The SQL that reads nothing, and fails where the table lacks something that `insert_statement` needs."""
+    return f"SELECT {', '.join(_columns)} FROM exchanges LIMIT 0"  # noqa: S608
+
+
 def row(exchange: Exchange) -> list[object]:
     """The values of an exchange in the order of `insert_statement`.
 

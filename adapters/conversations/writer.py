@@ -20,7 +20,7 @@ import structlog
 
 from adapters.conversations.errors import ExchangeRefused, LogUnavailable, NotRecorded
 from adapters.conversations.exchange import Exchange, accepted_at, decode, encode
-from adapters.conversations.repository import insert_statement, row
+from adapters.conversations.repository import insert_statement, look_statement, row
 from adapters.conversations.spool import Kept, Record, Spool, SpoolBroken
 from adapters.database.link import DatabaseAway, Link, RefusedData
 from adapters.database.session import Connection
@@ -28,7 +28,7 @@ from adapters.errors import GatewayError
 from adapters.settings import LogSettings
 
 _log = structlog.get_logger(__name__)
-_PULSE = "SELECT FROM exchanges LIMIT 0"  # fails also where the table is missing
+_PULSE = look_statement()  # fails also where the schema is older than this gateway
 _PULSE_SECONDS = 1.0
 _ADOPT_SECONDS = 10.0
 _START_SECONDS = 1.0

@@ -224,6 +224,20 @@ def test_a_killed_process_has_kept_what_it_was_told_of(tmp_path: Path) -> None:
     file.close()
 
 
+def test_a_process_may_die_at_any_step(tmp_path: Path) -> None:
+    """While it keeps, takes over, ships and sets aside: what was acknowledged is in one of the files."""
+    child = subprocess.run(
+        [sys.executable, "-m", "tests.integration.log.die_at_every_step"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert child.returncode == 0, child.stderr
+    assert int(child.stdout) > 15
+
+
 def test_the_disk_is_asked_for_every_batch(tmp_path: Path) -> None:
     """The settings on which durability rests (https://sqlite.org/pragma.html#pragma_synchronous)."""
     file = SpoolFile(tmp_path / "spool-0.sqlite", 2**30)
