@@ -57,6 +57,7 @@ def ours(place: Place) -> Launch:
         "ZEPHYR_PORT": str(place.port),
         "ENGINE_URL": place.engine_url,
         "DATABASE_URL": place.database_url,
+        "ZEPHYR_SPOOL_DIR": str(place.folder / "spool"),
     }
     return Launch(command=[sys.executable, "-m", "adapters"], environment=_OUR_CODE | settings)
 
