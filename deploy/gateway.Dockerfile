@@ -12,8 +12,8 @@ RUN /opt/zephyr/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.13-slim-bookworm
 COPY --from=build /opt/zephyr /opt/zephyr
-# Where the engine's socket is mounted: a volume takes its owner from the image that meets it first.
-RUN install -d -o 2000 -g 2000 /var/lib/zephyr/run
+# Where the engine's socket and the spool are mounted: a volume takes its owner from the image that meets it first.
+RUN install -d -o 2000 -g 2000 /var/lib/zephyr/run /var/lib/zephyr/spool
 ENV PATH=/opt/zephyr/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

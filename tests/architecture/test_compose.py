@@ -112,6 +112,17 @@ def test_database_is_kept_on_a_named_volume_where_its_image_writes(
     assert "postgres" in compose["volumes"]
 
 
+def test_spool_is_on_a_named_volume_that_the_gateway_may_write_to(
+    compose: dict[str, Any], services: dict[str, dict[str, Any]]
+) -> None:
+    """What waits in it may be nowhere else, and the container's own files end with it."""
+    folder = services["gateway"]["environment"]["ZEPHYR_SPOOL_DIR"]
+    assert f"spool:{folder}" in services["gateway"]["volumes"]
+    assert "spool" in compose["volumes"]
+    made = [one.rest for one in dockerfile.instructions(DOCKERFILES[1]) if "install -d -o 2000" in one.rest]
+    assert any(folder in line.split() for line in made)
+
+
 @pytest.mark.parametrize("name", ["engine", "gateway", "postgres"])
 def test_service_that_stays_up_is_watched_restarted_and_bounded(
     name: str, services: dict[str, dict[str, Any]]
@@ -135,7 +146,7 @@ def test_gateway_may_stop_for_longer_than_it_drains(services: dict[str, dict[str
 
 
 def test_gateway_runs_with_as_little_as_it_needs(services: dict[str, dict[str, Any]]) -> None:
-    """No capability, and nothing that it can write but a temporary folder in memory."""
+    """No capability, and nothing that it can write but a temporary folder in memory and the spool."""
     for name in ("gateway", "migrate"):
         assert services[name]["read_only"] is True
         assert services[name]["cap_drop"] == ["ALL"]
