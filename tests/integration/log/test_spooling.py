@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from adapters.conversations.entries import encode
 from adapters.conversations.errors import ExchangeRefused, LogUnavailable
-from adapters.conversations.exchange import Exchange, encode
+from adapters.conversations.exchange import Exchange
 from adapters.conversations.repository import ExchangeRepository
 from adapters.conversations.spool import Record, Spool
 from adapters.conversations.writer import ExchangeWriter, LogStatus
