@@ -87,6 +87,7 @@ class Idempotency:
     def start(self) -> None:
         """Start looking after the claims."""
         self._keeping = asyncio.create_task(self._look_after_claims(), name="idempotency claims")
+        self._keeping.add_done_callback(_died)
 
     async def close(self) -> None:
         """Let what is ending end, and break off the rest. Clients that are still there are told."""
@@ -220,3 +221,12 @@ class Idempotency:
                     await self._claims.delete_expired()
                     swept_at = time.monotonic()
             await asyncio.sleep(self._settings.idempotency.idempotency_lease / 3)
+
+
+def _died(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        _log.critical(
+            "claims are not renewed any more; other gateways may take them",
+            event_key="idempotency_claims_died",
+            error=type(task.exception()).__name__,
+        )

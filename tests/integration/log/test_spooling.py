@@ -81,6 +81,21 @@ async def test_a_frozen_database_holds_nobody_up(own_postgres: PostgresServer, t
     assert sorted(row["id"] for row in found) == expected
 
 
+async def test_looking_at_a_frozen_database_holds_nobody_up_either(
+    own_postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """A look that is under way when something is to be written ends as soon as a writing would."""
+    async with writing(own_postgres.url, tmp_path, log_patience=0.5) as writer:
+        own_postgres.freeze()
+        try:
+            await until(lambda: writer.link._asked_at is not None)
+            began = time.monotonic()
+            await commit(writer)
+            assert time.monotonic() - began < 1.5
+        finally:
+            own_postgres.thaw()
+
+
 async def test_a_killed_database_costs_nothing(own_postgres: PostgresServer, tmp_path: Path) -> None:
     """Exchanges that ended while it was dead are in it within seconds of its return, each once and in order."""
     async with writing(own_postgres.url, tmp_path) as writer:
