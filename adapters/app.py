@@ -17,6 +17,7 @@ from adapters.access.gate import Gate, RequestIds
 from adapters.completions.relay import Completions
 from adapters.completions.requests import ChatRequest, CompletionRequest
 from adapters.conversations import routes as log_routes
+from adapters.conversations.claims import Claims
 from adapters.conversations.errors import LogUnavailable
 from adapters.conversations.metrics import LogMetrics
 from adapters.conversations.repository import ExchangeRepository
@@ -28,6 +29,7 @@ from adapters.gpu import routes as gpu_routes
 from adapters.gpu.meter import EngineMeter
 from adapters.gpu.nvml import Nvml
 from adapters.gpu.sampler import Sampler
+from adapters.idempotency.layer import Idempotency
 from adapters.observability import health, metrics
 from adapters.observability.health import Part
 from adapters.openai import documentation
@@ -67,13 +69,27 @@ class Gateway:
         completions = GenerationDoor("/v1/completions", CompletionRequest, self._completions, settings)
         doors: dict[str, GenerationDoor[Any]] = {door.path: door for door in (chat, completions)}
         self._api = self._framework(list(doors.values()))
+        generating = {*doors, *(endpoint.path for endpoint in self._endpoints)}
+        self._idempotency = Idempotency(
+            _Front(doors, self._api),
+            generates=generating.__contains__,
+            claims=Claims(
+                self._database,
+                self._log.link,
+                self._log.spool,
+                patience=settings.log.log_patience,
+                lease=settings.idempotency.idempotency_lease,
+            ),
+            log=self._log,
+            settings=settings,
+        )
         # Errors are made inside, so that the pages which may call can read them too.
         cors = _BrowsersOnly(
-            Gate(_Front(doors, self._api), settings.server),
+            Gate(self._idempotency, settings.server),
             allow_origins=settings.server.allowed_origins,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
-            expose_headers=["x-request-id", "retry-after"],
+            expose_headers=["x-request-id", "retry-after", "idempotent-replayed"],
         )
         self.asgi: ASGIApp = RequestIds(cors)
 
@@ -116,6 +132,8 @@ class Gateway:
             stack.push_async_callback(self._database.dispose)
             await self._log.start()
             stack.push_async_callback(self._close_log)
+            self._idempotency.start()
+            stack.push_async_callback(self._idempotency.close)
             self._watch.start()
             stack.callback(self._engine.close)
             stack.push_async_callback(self._watch.close)

@@ -148,6 +148,25 @@ class AccessSettings(Group):
     )
 
 
+class IdempotencySettings(Group):
+    """Requests that are sent again with the same `Idempotency-Key`."""
+
+    idempotency_grace: float = Field(
+        10.0,
+        ge=0,
+        description="Seconds that an answer is made on for after its last client left, in case one comes back.",
+    )
+    idempotency_kept: float = Field(
+        86400.0, gt=0, le=3e7, description="Seconds that a finished answer is kept for whoever asks again."
+    )
+    idempotency_lease: float = Field(
+        10.0,
+        ge=1,
+        description="Seconds after which another gateway may make the answer of one that was killed; renewed three "
+        "times as often.",
+    )
+
+
 class RequestSettings(Group):
     """Bounds on what one request may ask for, beyond those the API itself has."""
 
@@ -254,6 +273,7 @@ class Settings:
     server: ServerSettings
     engine: EngineSettings
     access: AccessSettings
+    idempotency: IdempotencySettings
     request: RequestSettings
     log: LogSettings
     code: CodeSettings

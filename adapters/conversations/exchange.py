@@ -6,8 +6,6 @@ from uuid import UUID
 
 import msgspec
 
-from adapters.conversations.errors import ExchangeRefused
-
 
 class Outcome(StrEnum):
     """How an exchange ended, never dressed up as something better."""
@@ -24,7 +22,7 @@ class Outcome(StrEnum):
     """The client went away before the end."""
 
 
-class Exchange(msgspec.Struct, frozen=True, kw_only=True):
+class Exchange(msgspec.Struct, frozen=True, kw_only=True, tag="exchange", tag_field="record"):
     """One request and what came of it.
 
     A struct, because a frozen dataclass of so many fields takes ten times as long to make, and one is made for every
@@ -78,27 +76,6 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     """The transcript that this exchange goes on from, where its parent is to be found by that."""
     earlier: bytes | None = None
     """JSON array: what the client repeated from before `input`; written in front of it where no parent is found."""
-
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Exchange)
-
-
-def encode(exchange: Exchange) -> bytes:
-    """An exchange for the spool."""
-    return _encoder.encode(exchange)
-
-
-def decode(content: bytes) -> Exchange:
-    """An exchange from the spool.
-
-    Raises:
-        ExchangeRefused: it is not whole.
-    """
-    try:
-        return _decoder.decode(content)
-    except msgspec.MsgspecError:
-        raise ExchangeRefused from None
 
 
 def accepted_at(id: UUID) -> datetime:

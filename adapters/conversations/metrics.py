@@ -9,14 +9,14 @@ from prometheus_client.registry import Collector
 from adapters.conversations.writer import LogStatus
 
 _COUNTERS = {
-    "accepted": "Exchanges that the log was given.",
-    "committed": "Exchanges that are in PostgreSQL.",
-    "refused": "Exchanges that are durable nowhere, and whose clients were told so; or set aside.",
-    "lost": "Exchanges that are durable nowhere, though their clients were told that all is well (best_effort).",
+    "accepted": "Exchanges, and answers kept for an Idempotency-Key, that the log was given.",
+    "committed": "Of these, those that are in PostgreSQL.",
+    "refused": "Those that are durable nowhere, and whose clients were told so; or set aside.",
+    "lost": "Those that are durable nowhere, though their clients were told that all is well (best_effort).",
 }
 _GAUGES = {
-    "spooled": "Exchanges on this machine's disk that wait to be shipped to PostgreSQL.",
-    "waiting": "Exchanges that are durable nowhere yet, and whose clients wait.",
+    "spooled": "Those on this machine's disk that wait to be shipped to PostgreSQL.",
+    "waiting": "Those that are durable nowhere yet, and whose clients wait.",
 }
 
 

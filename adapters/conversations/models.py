@@ -1,9 +1,9 @@
-"""The table of exchanges."""
+"""The tables of exchanges and of kept answers."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Boolean, CheckConstraint, Double, Index, Integer, Text, Uuid, text
+from sqlalchemy import Boolean, CheckConstraint, Double, Index, Integer, LargeBinary, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -52,3 +52,19 @@ class ExchangeRow(Base):
     answer: Mapped[bytes | None] = mapped_column(JsonText)
     transcript_hash: Mapped[UUID | None] = mapped_column(Uuid)
     stored: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+
+
+class IdempotentAnswerRow(Base):
+    """A key that is claimed, or the answer that was made under it."""
+
+    __tablename__ = "idempotent_answers"
+
+    fingerprint: Mapped[UUID] = mapped_column(Uuid)
+    exchange_id: Mapped[UUID] = mapped_column(Uuid)
+    holder: Mapped[UUID] = mapped_column(Uuid)
+    expires_at: Mapped[datetime] = mapped_column(TIMESTAMP(timezone=True))
+    """From then on the row counts for nothing: the end of the claim's lease, or of the time that the answer is kept."""
+    caller: Mapped[str] = mapped_column(Text, primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    answer: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """None while it is being made."""

@@ -1,7 +1,6 @@
 """Every query on exchanges. Each one is about a single caller's: nobody reads another's log."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add, attrgetter
@@ -9,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-import structlog
 from sqlalchemy import (
     CTE,
     ColumnElement,
@@ -24,23 +22,16 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as NoConnectionFree
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.conversations.errors import (
-    ConversationTooLong,
-    ExchangeNotFound,
-    ExchangeRefused,
-    LogUnavailable,
-)
-from adapters.conversations.exchange import Exchange, Outcome, decode
+from adapters.conversations.connection import connected, single_statements
+from adapters.conversations.entries import decode
+from adapters.conversations.errors import ConversationTooLong, ExchangeNotFound, ExchangeRefused
+from adapters.conversations.exchange import Exchange, Outcome
 from adapters.conversations.models import ExchangeRow
 from adapters.conversations.spool import Spool, SpoolBroken
 from adapters.database.base import JsonText
-from adapters.database.session import AWAY, blames_data
 
-_log = structlog.get_logger(__name__)
 _exchanges = ExchangeRow.__table__
 _dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 _columns = [column.name for column in _exchanges.columns]
@@ -80,9 +71,7 @@ class ExchangeRepository:
 
     def __init__(self, engine: AsyncEngine, page_bytes: int, spool: Spool | None = None) -> None:
         """What waits in `spool` is found as well, but for lists."""
-        self._engine = engine.execution_options(
-            isolation_level="AUTOCOMMIT"
-        )  # single statements, no transactions
+        self._engine = single_statements(engine)
         self._page_bytes = page_bytes
         self._spool = spool
 
@@ -112,7 +101,7 @@ class ExchangeRepository:
         for name in ("conversation_id", "model", "outcome"):
             if (value := getattr(filters, name)) is not None:
                 conditions.append(_exchanges.c[name] == value)
-        async with self._reading() as connection:
+        async with connected(self._engine) as connection:
             found = (await connection.execute(self._page_query(conditions, limit))).mappings().all()
         return Page(
             exchanges=[_exchange(mapping) for mapping in found],
@@ -144,7 +133,7 @@ class ExchangeRepository:
             .join(branch, branch.c.id == _exchanges.c.id)
             .order_by(branch.c.depth.desc())
         )
-        async with self._reading() as connection:
+        async with connected(self._engine) as connection:
             found = (await connection.execute(query)).mappings().all()
         if not found:
             raise ExchangeNotFound(param="conversation")
@@ -161,14 +150,15 @@ class ExchangeRepository:
         if self._spool is None:
             return {}
         try:
-            found = [as_written(decode(record)) for record in await self._spool.find(of)]
+            found = [decode(record) for record in await self._spool.find(of)]
         except (SpoolBroken, ExchangeRefused):
             return {}  # the spool says so itself
-        return {exchange.id: exchange for exchange in found if exchange.caller == caller}
+        mine = [one for one in found if isinstance(one, Exchange) and one.caller == caller]
+        return {exchange.id: as_written(exchange) for exchange in mine}
 
     async def _find(self, caller: str, exchange_id: UUID) -> Exchange | None:
         query = select(_exchanges).where(_exchanges.c.caller == caller, _exchanges.c.id == exchange_id)
-        async with self._reading() as connection:
+        async with connected(self._engine) as connection:
             found = (await connection.execute(query)).mappings().one_or_none()
         return None if found is None else _exchange(found)
 
@@ -209,17 +199,6 @@ class ExchangeRepository:
         )
         return last.union_all(parents)
 
-    @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[AsyncConnection]:
-        try:
-            async with self._engine.connect() as connection:
-                yield connection
-        except (DBAPIError, NoConnectionFree, *AWAY) as error:
-            if blames_data(error):
-                raise
-            _log.warning("the log cannot be read", event_key="log_unreadable", error=type(error).__name__)
-            raise LogUnavailable("The conversation log cannot be read now; try again shortly.") from None
-
 
 def insert_statement() -> str:
     """The SQL, in asyncpg's own form, that inserts a `row` unless it is there already.
@@ -246,11 +225,6 @@ def insert_statement() -> str:
             ORDER BY id DESC LIMIT 1
         ) AS parent ON true
         ON CONFLICT (id) DO NOTHING"""  # noqa: S608  # columns' names and types, no values
-
-
-def look_statement() -> str:
-    """The SQL that reads nothing, and fails where the table lacks something that `insert_statement` needs."""
-    return f"SELECT {', '.join(_columns)} FROM exchanges LIMIT 0"  # noqa: S608
 
 
 def row(exchange: Exchange) -> list[object]:

@@ -84,7 +84,8 @@ class StatusView(BaseModel):
     """Where every exchange is that one gateway process was given."""
 
     accepted: int = Field(
-        description="Exchanges that the log was given, those of a process that ended included."
+        description="Exchanges, and answers kept for an `Idempotency-Key`, that the log was given; those of a "
+        "process that ended included."
     )
     committed: int = Field(description="In PostgreSQL.")
     spooled: int = Field(description="On this machine's disk, waiting to be shipped to PostgreSQL.")

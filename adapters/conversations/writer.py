@@ -1,4 +1,4 @@
-"""The writer: makes exchanges durable, many in one commit, and tells each one's owner when it is.
+"""The writer: makes exchanges and kept answers durable, many in one commit, and tells each one's owner when it is.
 
 One task writes. The next batch starts when the last one is done, so commits grow with the load by themselves and a
 lone exchange waits for nothing. A batch that PostgreSQL does not take in time goes to the spool on this machine's disk,
@@ -18,10 +18,11 @@ from itertools import islice
 
 import structlog
 
+from adapters.conversations.entries import Entry, decode, identity, record
 from adapters.conversations.errors import ExchangeRefused, LogUnavailable, NotRecorded
-from adapters.conversations.exchange import Exchange, accepted_at, decode, encode
-from adapters.conversations.repository import insert_statement, look_statement, row
-from adapters.conversations.spool import Kept, Record, Spool, SpoolBroken
+from adapters.conversations.exchange import accepted_at
+from adapters.conversations.insertion import Insertion, insert_all, insertion, look_statement
+from adapters.conversations.spool import Kept, Spool, SpoolBroken
 from adapters.database.link import DatabaseAway, Link, RefusedData
 from adapters.database.session import Connection
 from adapters.errors import GatewayError
@@ -37,8 +38,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 @dataclass(slots=True)
 class _Waiting:
-    exchange: Exchange
-    row: list[object]
+    entry: Entry
+    insertion: Insertion
     durable: asyncio.Future[None]
     deadline: float
     """In `time.monotonic()`."""
@@ -48,6 +49,7 @@ class _Waiting:
 class LogStatus:
     """Where everything is that this process was given: by its own generations, or by the spool of one that ended.
 
+    Exchanges are counted, and the answers that are kept for repeated requests (`KeptAnswer`), each as one.
     At any moment `accepted == committed + spooled + refused + lost + waiting`.
     """
 
@@ -69,11 +71,10 @@ class LogStatus:
 
 
 class ExchangeWriter:
-    """Writes exchanges: `require_ready` before generating, `commit` before telling the client that it is complete."""
+    """Writes entries: `require_ready` before generating, `commit` before telling the client that it is complete."""
 
     def __init__(self, settings: LogSettings) -> None:
         self._settings = settings
-        self._insert = insert_statement()
         self._queue: deque[_Waiting] = deque()  # settled from the left: oldest first, deadlines ascending
         self._tasks: list[asyncio.Task[None]] = []
         self._work = asyncio.Event()
@@ -131,8 +132,8 @@ class ExchangeWriter:
         if not (self.alive and room and (self.link.up or self.spool.well)):
             raise LogUnavailable
 
-    def commit(self, exchange: Exchange) -> asyncio.Future[None]:
-        """Write an exchange; the future's result comes when it is on disk.
+    def commit(self, entry: Entry) -> asyncio.Future[None]:
+        """Write an exchange, or an answer to be kept; the future's result comes when it is on disk.
 
         It is taken whatever `require_ready` says, because it was generated already: the queue's bound is its limit
         and the generations open at once. An owner that stops waiting does not stop the writing.
@@ -148,14 +149,14 @@ class ExchangeWriter:
             raise NotRecorded
         self._accepted += 1
         try:
-            values = row(exchange)
+            what = insertion(entry)
         except ExchangeRefused:
             self._refused += 1
-            _log.error("an exchange was refused", event_key="exchange_refused", id=str(exchange.id))
+            _log.error("an exchange was refused", event_key="exchange_refused", id=str(identity(entry)))
             raise
         durable = asyncio.get_running_loop().create_future()
         deadline = time.monotonic() + self._settings.log_commit_deadline
-        self._queue.append(_Waiting(exchange, values, durable, deadline))
+        self._queue.append(_Waiting(entry, what, durable, deadline))
         self._idle.clear()
         self._work.set()
         return durable
@@ -195,7 +196,7 @@ class ExchangeWriter:
 
     async def _pulse(self) -> None:
         try:
-            await self.link.run(_pulse, timeout=self._settings.database_query_timeout)
+            await self.link.run(_pulse, timeout=self._patience)
         except DatabaseAway:
             self._away.set()  # the link has noted it, and says so to whoever asks
         else:
@@ -209,7 +210,8 @@ class ExchangeWriter:
                 return
             if not self._away.is_set():
                 try:
-                    await self._insert_rows([waiting.row for waiting in batch], self._patience(batch))
+                    patience = min(batch[0].deadline - time.monotonic(), self._patience)
+                    await self._insert([waiting.insertion for waiting in batch], patience)
                 except DatabaseAway:
                     self._away.set()
                 except RefusedData as error:
@@ -220,7 +222,7 @@ class ExchangeWriter:
                     self._settle(len(batch))
                     return
             try:
-                await self.spool.keep([_record(waiting.exchange) for waiting in batch])
+                await self.spool.keep([record(waiting.entry) for waiting in batch])
             except SpoolBroken:
                 await asyncio.sleep(min(pause, max(0.0, batch[0].deadline - time.monotonic())))
             else:
@@ -228,22 +230,19 @@ class ExchangeWriter:
                 self._settle(len(batch))
                 return
 
-    def _patience(self, batch: Sequence[_Waiting]) -> float:
-        """Seconds that the database gets: little where there is another place for the exchanges."""
+    @property
+    def _patience(self) -> float:
+        """Seconds that the database gets: little where there is another place for what waits."""
         settings = self._settings
-        most = settings.log_patience if self.spool.well else settings.database_query_timeout
-        return min(batch[0].deadline - time.monotonic(), most)
+        return settings.log_patience if self.spool.well else settings.database_query_timeout
 
-    async def _insert_rows(self, rows: Sequence[list[object]], timeout: float) -> None:
-        async def insert(connection: Connection) -> None:
-            await connection.executemany(self._insert, rows)  # all or nothing, in one round trip
-
-        await self.link.run(insert, timeout=timeout)
+    async def _insert(self, batch: Sequence[Insertion], timeout: float) -> None:
+        await self.link.run(lambda connection: insert_all(connection, batch), timeout=timeout)
 
     async def _write_apart(self, batch: list[_Waiting], error: str) -> None:
         """Close in on the exchange that the database refuses, so that only that one fails."""
         if len(batch) == 1:
-            id = str(batch[0].exchange.id)
+            id = str(identity(batch[0].entry))
             _log.error("an exchange was refused", event_key="exchange_refused", id=id, error=error)
             self._fail(1, ExchangeRefused)
             return
@@ -266,8 +265,8 @@ class ExchangeWriter:
     async def _ship_all(self, kept: Sequence[Kept]) -> None:
         places = [one.place for one in kept]
         try:
-            rows = [row(decode(one.record.content)) for one in kept]
-            await self._insert_rows(rows, self._settings.database_query_timeout)
+            batch = [insertion(decode(one.record.content)) for one in kept]
+            await self._insert(batch, self._settings.database_query_timeout)
         except (RefusedData, ExchangeRefused) as error:
             await self._ship_apart(kept, error)
             return
@@ -366,10 +365,6 @@ class ExchangeWriter:
             trace=trace,  # without the message, which may quote what was said
         )
         self._fail_all()
-
-
-def _record(exchange: Exchange) -> Record:
-    return Record(exchange.id, exchange.conversation_id, encode(exchange))
 
 
 async def _pulse(connection: Connection) -> None:

@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-from adapters.conversations.exchange import encode
+from adapters.conversations.entries import encode
 from adapters.conversations.spool import Record, Spool
 from tests.databases import log_settings
 from tests.records import an_exchange

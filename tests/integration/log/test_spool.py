@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 from uuid_utils.compat import uuid7
 
-from adapters.conversations.exchange import decode, encode
+from adapters.conversations.entries import decode, encode
 from adapters.conversations.spool import Kept, Record, Spool, SpoolBroken, SpoolFile
 from tests.databases import NO_SPOOL, log_settings
 from tests.records import an_exchange

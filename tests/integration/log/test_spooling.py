@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from adapters.conversations.entries import encode
 from adapters.conversations.errors import ExchangeRefused, LogUnavailable
-from adapters.conversations.exchange import Exchange, encode
+from adapters.conversations.exchange import Exchange
 from adapters.conversations.repository import ExchangeRepository
 from adapters.conversations.spool import Record, Spool
 from adapters.conversations.writer import ExchangeWriter, LogStatus
@@ -78,6 +79,21 @@ async def test_a_frozen_database_holds_nobody_up(own_postgres: PostgresServer, t
     expected = [exchange.id for exchange in (*first, *second)]
     found = await fetch(own_postgres.url, "SELECT id FROM exchanges WHERE id = ANY($1)", expected)
     assert sorted(row["id"] for row in found) == expected
+
+
+async def test_looking_at_a_frozen_database_holds_nobody_up_either(
+    own_postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """A look that is under way when something is to be written ends as soon as a writing would."""
+    async with writing(own_postgres.url, tmp_path, log_patience=0.5) as writer:
+        own_postgres.freeze()
+        try:
+            await until(lambda: writer.link._asked_at is not None)
+            began = time.monotonic()
+            await commit(writer)
+            assert time.monotonic() - began < 1.5
+        finally:
+            own_postgres.thaw()
 
 
 async def test_a_killed_database_costs_nothing(own_postgres: PostgresServer, tmp_path: Path) -> None:
