@@ -59,17 +59,19 @@ def create(client: openai.OpenAI, messages: Any = None, **fields: Any) -> ChatCo
     return completion
 
 
+def told(completion: ChatCompletion) -> object:
+    """What was answered and counted, without vLLM's empty members."""
+    return completion.model_dump(exclude_none=True, include={"choices", "usage"})
+
+
 def test_retrieved_as_it_was_created(client: openai.OpenAI) -> None:
     """The same id, choices, usage and fingerprint; and what was asked for."""
     metadata = {"ticket": "17", "café": "crème"}
     created = create(client, metadata=metadata, temperature=0.5, seed=7, n=2, user="u")
     found = client.chat.completions.retrieve(created.id)
-    assert (found.id, found.model, found.usage) == (created.id, created.model, found.usage)
-    assert found.choices == created.choices
-    assert len(found.choices) == 2
-    assert (found.usage and found.usage.model_dump(exclude_none=True)) == (
-        created.usage and created.usage.model_dump(exclude_none=True)
-    )
+    assert (found.id, found.model) == (created.id, created.model)
+    assert [choice.index for choice in found.choices] == [0, 1]
+    assert told(found) == told(created)
     assert (found.system_fingerprint, found.object) == (created.system_fingerprint, "chat.completion")
     assert abs(found.created - created.created) <= 1
     extra: Any = found
@@ -174,7 +176,7 @@ def test_metadata_is_replaced_and_cleared(client: openai.OpenAI) -> None:
     created = create(client, metadata={"a": "1", "b": "2"})
     updated: Any = client.chat.completions.update(created.id, metadata={"c": "3"})
     assert updated == client.chat.completions.retrieve(created.id)
-    assert (updated.metadata, updated.choices) == ({"c": "3"}, created.choices)
+    assert (updated.metadata, told(updated)) == ({"c": "3"}, told(created))
     assert list(client.chat.completions.list(metadata={"a": "1"})) == []
     assert [one.id for one in client.chat.completions.list(metadata={"c": "3"})] == [created.id]
     cleared: Any = client.chat.completions.update(created.id, metadata=None)
@@ -207,7 +209,7 @@ def test_content_in_parts_comes_back_in_parts(client: openai.OpenAI) -> None:
     created = create(client, [{"role": "user", "content": parts}])
     (message,) = client.chat.completions.messages.list(created.id)
     assert message.content is None
-    assert [part.model_dump() for part in message.content_parts or ()] == parts
+    assert [part.model_dump(exclude_none=True) for part in message.content_parts or ()] == parts
 
 
 def test_deleted_is_gone(gateway: Gateway, client: openai.OpenAI, store: Exchanges) -> None:
@@ -247,7 +249,7 @@ def test_a_turn_that_is_deleted_is_left_out_of_what_followed(client: openai.Open
     second = create(client, history)
     client.chat.completions.delete(first.id)
     assert [one.content for one in client.chat.completions.messages.list(second.id)] == ["two"]
-    assert client.chat.completions.retrieve(second.id).choices == second.choices
+    assert told(client.chat.completions.retrieve(second.id)) == told(second)
 
 
 def test_the_log_deletes_what_was_not_stored_as_well(gateway: Gateway, store: Exchanges) -> None:
