@@ -8,6 +8,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, delete, func, select, tuple_, update
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -20,6 +21,7 @@ from adapters.conversations.spool import Spool, SpoolBroken
 from adapters.database.link import Link
 
 _answers = IdempotentAnswerRow.__table__
+_dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 _COLUMNS = ("fingerprint", "exchange_id", "holder", "expires_at", "caller", "key", "answer")
 _MOST_DELETED = 1000  # at a time, so that no statement runs for long
 _TRIES = 3  # the row that is in the way may go before it is read
@@ -179,12 +181,20 @@ def _held(claims: Sequence[Claim]) -> ColumnElement[bool]:
 def keep_statement() -> str:
     """The SQL, in asyncpg's own form, that keeps an answer (`kept_row`) unless there is one that still counts.
 
-    It takes no claim into account: an answer that was made while the database was away had none.
+    It takes no claim into account: an answer that was made while the database was away had none. That of an exchange
+    that was deleted meanwhile is not kept.
     """
-    values = ", ".join(f"${number}" for number in range(1, len(_COLUMNS) + 1))
+    number = {name: f"${place}" for place, name in enumerate(_COLUMNS, 1)}
+    values = ", ".join(
+        f"CAST({number[name]} AS {_answers.c[name].type.compile(_dialect)})" for name in _COLUMNS
+    )
     changes = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name not in ("caller", "key"))
     return f"""
-        INSERT INTO idempotent_answers ({", ".join(_COLUMNS)}) VALUES ({values})
+        INSERT INTO idempotent_answers ({", ".join(_COLUMNS)}) SELECT {values}
+        WHERE NOT EXISTS (
+            SELECT FROM exchanges
+            WHERE id = CAST({number["exchange_id"]} AS UUID) AND deleted_at IS NOT NULL
+        )
         ON CONFLICT (caller, key) DO UPDATE SET {changes}
         WHERE idempotent_answers.answer IS NULL OR idempotent_answers.expires_at <= now()"""  # noqa: S608  # names only
 

@@ -70,12 +70,33 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, tag="exchange", tag_fi
     """Names everything that was said up to and including the answer (`adapters.completions.threads`)."""
     stored: bool = False
     """Whether the client asked for it to be kept for OpenAI's stateful API (`store`)."""
+    deleted_at: datetime | None = None
+    """When its caller deleted what was said in it; None where that is still there."""
 
     # Not columns: they are used up when the exchange is written.
     follows: UUID | None = None
     """The transcript that this exchange goes on from, where its parent is to be found by that."""
     earlier: bytes | None = None
     """JSON array: what the client repeated from before `input`; written in front of it where no parent is found."""
+
+
+DELETED: dict[str, object] = {
+    "fingerprint": None,
+    "finish_reason": None,
+    "error": None,
+    "metadata": b"{}",
+    "parameters": b"{}",
+    "input": b"null",
+    "answer": None,
+    "transcript_hash": None,
+    "stored": False,
+}
+"""What a deleted exchange has instead of what was said. Who asked which model when, and what that took, remains."""
+
+
+def deleted(exchange: Exchange, at: datetime) -> Exchange:
+    """The same exchange without what was said in it."""
+    return msgspec.structs.replace(exchange, **DELETED, earlier=None, deleted_at=exchange.deleted_at or at)
 
 
 def accepted_at(id: UUID) -> datetime:

@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Boolean, CheckConstraint, Double, Index, Integer, LargeBinary, Text, Uuid, text
-from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
 from adapters.conversations.exchange import Outcome
@@ -16,7 +16,8 @@ _OUTCOMES = ", ".join(f"'{outcome}'" for outcome in Outcome)
 class ExchangeRow(Base):
     """One exchange, field for field; columns of fixed width come first, so that a row has no gaps.
 
-    `parent_id` is no foreign key: what is said is kept even where its parent is not (yet).
+    `parent_id` is no foreign key: what is said is kept even where its parent is not (yet). `metadata_pairs` is no fact
+    of its own: it lets what is stored be found by its metadata (`adapters.conversations.pairs`), and is null elsewhere.
     """
 
     __tablename__ = "exchanges"
@@ -27,6 +28,12 @@ class ExchangeRow(Base):
         Index(None, "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
         Index(None, "caller", "transcript_hash", postgresql_where=text("transcript_hash IS NOT NULL")),
         Index("ix_exchanges_caller_id_stored", "caller", "id", postgresql_where=text("stored")),
+        Index(
+            None,
+            "metadata_pairs",
+            postgresql_using="gin",
+            postgresql_where=text("metadata_pairs IS NOT NULL"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -52,12 +59,15 @@ class ExchangeRow(Base):
     answer: Mapped[bytes | None] = mapped_column(JsonText)
     transcript_hash: Mapped[UUID | None] = mapped_column(Uuid)
     stored: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    deleted_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(timezone=True))
+    metadata_pairs: Mapped[list[UUID] | None] = mapped_column(ARRAY(Uuid))
 
 
 class IdempotentAnswerRow(Base):
     """A key that is claimed, or the answer that was made under it."""
 
     __tablename__ = "idempotent_answers"
+    __table_args__ = (Index(None, "exchange_id"), Index(None, "expires_at"))
 
     fingerprint: Mapped[UUID] = mapped_column(Uuid)
     exchange_id: Mapped[UUID] = mapped_column(Uuid)

@@ -11,10 +11,13 @@ import msgspec
 from sqlalchemy import (
     CTE,
     ColumnElement,
+    Executable,
     FromClause,
     RowMapping,
     Select,
     Text,
+    UnaryExpression,
+    and_,
     cast,
     func,
     literal,
@@ -24,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.conversations import pairs
 from adapters.conversations.connection import connected, single_statements
 from adapters.conversations.entries import decode
 from adapters.conversations.errors import ConversationTooLong, ExchangeNotFound, ExchangeRefused
@@ -34,16 +38,17 @@ from adapters.database.base import JsonText
 
 _exchanges = ExchangeRow.__table__
 _dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-_columns = [column.name for column in _exchanges.columns]
+_columns = [column.name for column in _exchanges.columns if column.name in Exchange.__struct_fields__]
 _values = attrgetter(*_columns)
+_written = (*_columns, "metadata_pairs")
 _texts = [column.name for column in _exchanges.columns if isinstance(column.type, JsonText)]
-_ANSWERED = (Outcome.COMPLETED, Outcome.LENGTH)
+ANSWERED = (Outcome.COMPLETED, Outcome.LENGTH)
 _LONGEST_CONVERSATION = 1000  # exchanges that are followed back from the newest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """Exchanges, newest first, and whether there are older ones."""
+    """Exchanges, newest first where nothing else was asked for, and whether there are more."""
 
     exchanges: Sequence[Exchange]
     has_more: bool
@@ -81,11 +86,13 @@ class ExchangeRepository:
         Raises:
             ExchangeNotFound: this caller has no such exchange.
         """
-        held = await self._held(caller, exchange_id)
-        found = held.get(exchange_id) or await self._find(caller, exchange_id)
-        if found is None:
+        held = await self.held(caller, exchange_id)
+        if exchange_id in held:
+            return held[exchange_id]
+        found = await self.rows(select(_exchanges).where(*_one(caller, exchange_id)))
+        if not found:
             raise ExchangeNotFound(param="id")
-        return found
+        return exchange_of(found[0])
 
     async def page(self, caller: str, *, filters: Filters, limit: int, after: UUID | None = None) -> Page:
         """Up to `limit` exchanges, newest first, that are older than `after`; fewer where their texts are long.
@@ -93,18 +100,34 @@ class ExchangeRepository:
         Raises:
             ExchangeNotFound: this caller has no exchange `after`.
         """
-        if after is not None and await self._find(caller, after) is None:
-            raise ExchangeNotFound(param="after")
-        conditions = [_exchanges.c.caller == caller]
-        if after is not None:
-            conditions.append(_exchanges.c.id < after)
+        conditions: list[ColumnElement[bool]] = []
         for name in ("conversation_id", "model", "outcome"):
             if (value := getattr(filters, name)) is not None:
                 conditions.append(_exchanges.c[name] == value)
-        async with connected(self._engine) as connection:
-            found = (await connection.execute(self._page_query(conditions, limit))).mappings().all()
+        return await self.select(caller, conditions, limit=limit, after=after)
+
+    async def select(
+        self,
+        caller: str,
+        conditions: Sequence[ColumnElement[bool]],
+        *,
+        limit: int,
+        after: UUID | None,
+        ascending: bool = False,
+    ) -> Page:
+        """A page of the caller's exchanges that meet the conditions, in the order of their ids.
+
+        Raises:
+            ExchangeNotFound: this caller has no exchange `after`.
+        """
+        wanted = [_exchanges.c.caller == caller, *conditions]
+        if after is not None:
+            if not await self.rows(select(_exchanges.c.id).where(*_one(caller, after))):
+                raise ExchangeNotFound(param="after")
+            wanted.append(_exchanges.c.id > after if ascending else _exchanges.c.id < after)
+        found = await self.rows(self._page_query(wanted, limit, ascending))
         return Page(
-            exchanges=[_exchange(mapping) for mapping in found],
+            exchanges=[exchange_of(mapping) for mapping in found],
             has_more=bool(found) and found[0]["found"] > len(found),
         )
 
@@ -117,35 +140,45 @@ class ExchangeRepository:
             ExchangeNotFound: this caller has no such conversation or exchange.
             ConversationTooLong: it has more exchanges, or longer texts, than can be continued.
         """
-        held = branch_of(await self._held(caller, of), of)
-        if not held:
-            return await self._stored_conversation(caller, of)
-        self._check_length(len(held), sum(map(_length, held)))
-        answered = [one for one in held if one.outcome in _ANSWERED]
-        if (parent := held[0].parent_id) is not None:
-            answered[:0] = (await self._stored_conversation(caller, parent)).exchanges
-        return Conversation(id=held[0].conversation_id, exchanges=answered)
+        branch = await self.branch(caller, of, exact=False)
+        told = [one for one in branch if one.outcome in ANSWERED and one.deleted_at is None]
+        return Conversation(id=branch[0].conversation_id, exchanges=told)
 
-    async def _stored_conversation(self, caller: str, of: UUID) -> Conversation:
-        branch = self._branch(caller, of)
+    async def branch(self, caller: str, of: UUID, *, exact: bool = True) -> list[Exchange]:
+        """What leads from the first exchange to this one, whatever came of it, deleted ones included; oldest first.
+
+        Unless it is to be `exact`, `of` may be a conversation as well.
+
+        Raises:
+            ExchangeNotFound: this caller has no such exchange.
+            ConversationTooLong: there are more exchanges, or longer texts, than are read at once.
+        """
+        held = await self.held(caller, of)
+        newest = branch_of(held, of) if of in held or not exact else []
+        if not newest:
+            return await self._written_branch(caller, of, exact=exact)
+        self._check_length(len(newest), sum(map(_length, newest)))
+        parent = newest[0].parent_id
+        return newest if parent is None else [*await self._written_branch(caller, parent), *newest]
+
+    async def _written_branch(self, caller: str, of: UUID, *, exact: bool = True) -> list[Exchange]:
+        branch = self._branch(caller, of, exact)
         query = (
             select(_exchanges, branch.c.bytes)
             .join(branch, branch.c.id == _exchanges.c.id)
             .order_by(branch.c.depth.desc())
         )
-        async with connected(self._engine) as connection:
-            found = (await connection.execute(query)).mappings().all()
+        found = await self.rows(query)
         if not found:
             raise ExchangeNotFound(param="conversation")
         self._check_length(len(found), found[0]["bytes"])
-        answered = [_exchange(mapping) for mapping in found if mapping["outcome"] in _ANSWERED]
-        return Conversation(id=found[0]["conversation_id"], exchanges=answered)
+        return [exchange_of(mapping) for mapping in found]
 
     def _check_length(self, exchanges: int, size: int) -> None:
         if exchanges > _LONGEST_CONVERSATION or size > self._page_bytes:
             raise ConversationTooLong
 
-    async def _held(self, caller: str, of: UUID) -> dict[UUID, Exchange]:
+    async def held(self, caller: str, of: UUID) -> dict[UUID, Exchange]:
         """What the spool holds of an exchange or of its conversation, oldest first."""
         if self._spool is None:
             return {}
@@ -156,28 +189,27 @@ class ExchangeRepository:
         mine = [one for one in found if isinstance(one, Exchange) and one.caller == caller]
         return {exchange.id: as_written(exchange) for exchange in mine}
 
-    async def _find(self, caller: str, exchange_id: UUID) -> Exchange | None:
-        query = select(_exchanges).where(_exchanges.c.caller == caller, _exchanges.c.id == exchange_id)
-        async with connected(self._engine) as connection:
-            found = (await connection.execute(query)).mappings().one_or_none()
-        return None if found is None else _exchange(found)
+    def _page_query(
+        self, conditions: Sequence[ColumnElement[bool]], limit: int, ascending: bool
+    ) -> Select[Any]:
+        def order(table: FromClause) -> UnaryExpression[UUID]:
+            return table.c.id.asc() if ascending else table.c.id.desc()
 
-    def _page_query(self, conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[Any]:
-        newest = _exchanges.c.id.desc()
-        rows = select(_exchanges).where(*conditions).order_by(newest).limit(limit + 1).subquery()
-        newest = rows.c.id.desc()
+        rows = select(_exchanges).where(*conditions).order_by(order(_exchanges)).limit(limit + 1).subquery()
         counted = select(
             rows,
-            func.sum(_bytes(rows)).over(order_by=newest).label("bytes"),
-            func.row_number().over(order_by=newest).label("place"),
+            func.sum(_bytes(rows)).over(order_by=order(rows)).label("bytes"),
+            func.row_number().over(order_by=order(rows)).label("place"),
             func.count().over().label("found"),
         ).subquery()
         fits = or_(counted.c.bytes <= self._page_bytes, counted.c.place == 1)
         return select(counted).where(counted.c.place <= limit, fits).order_by(counted.c.place)
 
-    def _branch(self, caller: str, of: UUID) -> CTE:
+    def _branch(self, caller: str, of: UUID, exact: bool) -> CTE:
         """From the exchange to continue back to the first, as (id, parent_id, depth, bytes so far)."""
         mine = _exchanges.c.caller == caller
+        this = _exchanges.c.id == of
+        answered = and_(_exchanges.c.outcome.in_(ANSWERED), _exchanges.c.deleted_at.is_(None))
         last = (
             select(
                 _exchanges.c.id,
@@ -185,8 +217,8 @@ class ExchangeRepository:
                 literal(1).label("depth"),
                 _bytes(_exchanges).label("bytes"),
             )
-            .where(mine, or_(_exchanges.c.conversation_id == of, _exchanges.c.id == of))
-            .order_by(_exchanges.c.outcome.in_(_ANSWERED).desc(), _exchanges.c.id.desc())
+            .where(mine, this if exact else or_(_exchanges.c.conversation_id == of, this))
+            .order_by(answered.desc(), _exchanges.c.id.desc())
             .limit(1)
             .cte("branch", recursive=True)
         )
@@ -199,6 +231,19 @@ class ExchangeRepository:
         )
         return last.union_all(parents)
 
+    async def rows(self, statement: Executable | str, values: Sequence[object] = ()) -> Sequence[RowMapping]:
+        """The rows that one statement gives; a text is in asyncpg's own form."""
+        async with connected(self._engine) as connection:
+            if isinstance(statement, str):
+                result = await connection.exec_driver_sql(statement, tuple(values))
+            else:
+                result = await connection.execute(statement)
+            return result.mappings().all() if result.returns_rows else ()
+
+
+def _one(caller: str, id: UUID) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return _exchanges.c.caller == caller, _exchanges.c.id == id
+
 
 def insert_statement() -> str:
     """The SQL, in asyncpg's own form, that inserts a `row` unless it is there already.
@@ -206,9 +251,9 @@ def insert_statement() -> str:
     It finds the parent by the transcript that the exchange goes on from: then the exchange joins the parent's
     conversation, and what the client repeated is not stored again.
     """
-    number = {name: f"${place}" for place, name in enumerate((*_columns, "follows", "whole"), 1)}
+    number = {name: f"${place}" for place, name in enumerate((*_written, "follows", "whole"), 1)}
     values = {
-        name: f"CAST({number[name]} AS {_exchanges.c[name].type.compile(_dialect)})" for name in _columns
+        name: f"CAST({number[name]} AS {_exchanges.c[name].type.compile(_dialect)})" for name in _written
     }
     values["conversation_id"] = f"coalesce(parent.conversation_id, {values['conversation_id']})"
     values["parent_id"] = f"coalesce(parent.id, {values['parent_id']})"
@@ -217,8 +262,8 @@ def insert_statement() -> str:
         f" ELSE {values['input']} END"
     )
     return f"""
-        INSERT INTO exchanges ({", ".join(_columns)})
-        SELECT {", ".join(values[name] for name in _columns)}
+        INSERT INTO exchanges ({", ".join(_written)})
+        SELECT {", ".join(values[name] for name in _written)}
         FROM (SELECT) AS one LEFT JOIN LATERAL (
             SELECT id, conversation_id FROM exchanges
             WHERE caller = CAST({number["caller"]} AS TEXT) AND transcript_hash = CAST({number["follows"]} AS UUID)
@@ -238,7 +283,11 @@ def row(exchange: Exchange) -> list[object]:
         whole = _whole(exchange).decode() if exchange.follows else None
     except UnicodeDecodeError:
         raise ExchangeRefused from None
-    return [*values, exchange.follows, whole]
+    return [*values, _pairs(exchange) if exchange.stored else None, exchange.follows, whole]
+
+
+def _pairs(exchange: Exchange) -> list[UUID] | None:
+    return pairs.hashed(exchange.caller, msgspec.json.decode(exchange.metadata)) or None
 
 
 def as_written(exchange: Exchange) -> Exchange:
@@ -255,7 +304,7 @@ def _whole(exchange: Exchange) -> bytes:
 
 def branch_of(held: Mapping[UUID, Exchange], of: UUID) -> list[Exchange]:
     """Of exchanges that are held in order, those that lead to `of`, or to the newest answered one; oldest first."""
-    answered = [id for id, exchange in held.items() if exchange.outcome in _ANSWERED]
+    answered = [id for id, exchange in held.items() if exchange.outcome in ANSWERED]
     last = of if of in held else next(reversed(answered or list(held)), None)
     branch: list[Exchange] = []
     while last is not None and last in held:
@@ -268,7 +317,8 @@ def _length(exchange: Exchange) -> int:
     return sum(len(getattr(exchange, name) or b"") for name in _texts)
 
 
-def _exchange(mapping: RowMapping) -> Exchange:
+def exchange_of(mapping: RowMapping) -> Exchange:
+    """The exchange of a row."""
     values: dict[str, Any] = {name: mapping[name] for name in _columns}
     return Exchange(**values | {"outcome": Outcome(mapping["outcome"])})
 

@@ -6,8 +6,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from adapters.access.callers import LOCAL
+from adapters.conversations.deletion import Deletion
 from adapters.conversations.repository import ExchangeRepository
 from adapters.conversations.schemas import (
+    DeletedExchange,
     ExchangeId,
     ExchangePage,
     ExchangeView,
@@ -16,7 +18,7 @@ from adapters.conversations.schemas import (
     exchange_json,
     page_json,
 )
-from adapters.conversations.writer import LogStatus
+from adapters.conversations.status import LogStatus
 
 _ERROR = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
 _REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -24,11 +26,11 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
         "description": "There is no such exchange, or `param` names what is not valid.",
         "content": _ERROR,
     },
-    503: {"description": "The log cannot be read now.", "content": _ERROR},
+    503: {"description": "The log cannot be used now.", "content": _ERROR},
 }
 
 
-def routes(repository: ExchangeRepository, status: Callable[[], LogStatus]) -> APIRouter:
+def routes(repository: ExchangeRepository, deletion: Deletion, status: Callable[[], LogStatus]) -> APIRouter:
     """The routes over this repository."""
     router = APIRouter(prefix="/log", tags=["Log"], responses=_REFUSALS)
 
@@ -45,5 +47,11 @@ def routes(repository: ExchangeRepository, status: Callable[[], LogStatus]) -> A
     @router.get("/exchanges/{id}", summary="One exchange", response_model=ExchangeView)
     async def get_exchange(id: ExchangeId) -> Response:
         return Response(exchange_json(await repository.get(LOCAL, id)), media_type="application/json")
+
+    @router.delete("/exchanges/{id}", summary="Delete what was said in an exchange")
+    async def delete_exchange(id: ExchangeId) -> DeletedExchange:
+        """It stays in the log with its times, model and token counts, and without its texts."""
+        await deletion.delete(await repository.get(LOCAL, id))
+        return DeletedExchange(id=id)
 
     return router

@@ -39,7 +39,7 @@ async def test_the_migrations_make_what_the_models_say(database_url: str, empty_
     async with engine.begin() as connection:
         await connection.run_sync(ExchangeRow.metadata.create_all)
     migrated, modelled = await _schema(database_url), await _schema(empty_database_url)
-    assert len(migrated["columns"]) == 30
+    assert len(migrated["columns"]) == 32
     assert migrated == modelled
 
 
@@ -57,7 +57,7 @@ async def test_up_down_and_up_again(empty_database_url: str) -> None:
 async def test_gateways_that_start_together_migrate_one_after_the_other(empty_database_url: str) -> None:
     """Five at once all succeed."""
     await asyncio.gather(*(migrate(log_settings(empty_database_url)) for _ in range(5)))
-    assert len((await _schema(empty_database_url))["columns"]) == 30
+    assert len((await _schema(empty_database_url))["columns"]) == 32
 
 
 async def test_a_database_that_another_migrates_is_not_waited_for_without_end(

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from uuid_utils.compat import uuid7
 from yarl import URL
 
+from adapters.conversations.deletion import Deletion
 from adapters.conversations.exchange import Exchange, Outcome
 from adapters.conversations.repository import ExchangeRepository
 from adapters.conversations.routes import routes
@@ -172,9 +173,8 @@ async def test_a_database_that_is_away_is_a_503(tmp_path: Path) -> None:
 @asynccontextmanager
 async def _server(repository: ExchangeRepository) -> AsyncIterator[Get]:
     api = FastAPI()
-    api.include_router(
-        routes(repository, ExchangeWriter(log_settings("postgresql://nobody@/nothing")).status)
-    )
+    writer = ExchangeWriter(log_settings("postgresql://nobody@/nothing"))
+    api.include_router(routes(repository, Deletion(repository, writer.erase), writer.status))
     install(api)
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(api, log_config=None, lifespan="off"))

@@ -21,6 +21,8 @@ def upgrade() -> None:
         sa.Column("answer", sa.LargeBinary),
         sa.PrimaryKeyConstraint("caller", "key", name="pk_idempotent_answers"),
     )
+    op.create_index("ix_idempotent_answers_exchange_id", "idempotent_answers", ["exchange_id"])
+    op.create_index("ix_idempotent_answers_expires_at", "idempotent_answers", ["expires_at"])
     # As in 0001. Streams repeat themselves in every event.
     known = "SELECT 'lz4' = ANY (enumvals) FROM pg_settings WHERE name = 'default_toast_compression'"
     if op.get_bind().scalar(sa.text(known)):
