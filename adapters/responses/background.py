@@ -198,14 +198,19 @@ class Following:
                 if kind.type in ENDS:
                     return
             if not events and (found is None or not found.alive):
-                yield await self._missing_end(id, after + 1)
+                if (end := await self._missing_end(id)) is not None and end[0] > after:
+                    yield end
                 return
             if not events:
                 await asyncio.sleep(_POLL_SECONDS)
 
-    async def _missing_end(self, id: UUID, number: int) -> tuple[int, str, bytes]:
-        """The end of a stream whose maker could not write it any more."""
-        facts = await self.find(id)
+    async def _missing_end(self, id: UUID) -> tuple[int, str, bytes] | None:
+        """The end of a stream whose maker could not write it any more; None where it is there."""
+        last = await self._repository.last_event(LOCAL, id)
+        kind = msgspec.json.decode(last, type=_Kind) if last else _Kind("", -1)
+        if kind.type in ENDS:
+            return None
+        facts, number = await self.find(id), kind.sequence_number + 1
         event = {"type": last_type(facts), "sequence_number": number, "response": response(facts)}
         return number, last_type(facts), encoded(event)
 

@@ -135,6 +135,18 @@ class ResponseRepository:
         ]
         return [event for event in found if _number(event) > after]
 
+    async def last_event(self, caller: str, id: UUID) -> bytes | None:
+        """The last event that was kept."""
+        query = (
+            select(_events.c.events)
+            .where(_events.c.response_id == id, _events.c.caller == caller)
+            .order_by(_events.c.first.desc())
+            .limit(1)
+        )
+        for row in await self._rows(query):
+            return bytes(msgspec.json.decode(row["events"], type=list[msgspec.Raw])[-1])
+        return None
+
     async def delete_events(self, caller: str, id: UUID) -> None:
         """Delete a response's events, and what else is kept of it beside its exchange."""
         await self._rows(delete(_events).where(_events.c.response_id == id, _events.c.caller == caller))
