@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from adapters.access.callers import LOCAL
+from adapters.access.client import Client
 from adapters.conversations.errors import ExchangeNotFound, LogUnavailable
 from adapters.conversations.repository import ExchangeRepository
 from adapters.errors import Cancelled, GatewayError, Overloaded
@@ -169,15 +170,20 @@ class Following:
             raise ResponseNotFound(param="response_id")
         return facts_of(exchange)
 
-    async def events(self, id: UUID, after: int) -> AsyncGenerator[bytes, None]:
+    async def events(self, id: UUID, after: int, client: Client) -> AsyncGenerator[bytes, None]:
         """The events of a background stream after this sequence number, up to its end, as server-sent events.
 
         Raises:
             GatewayError: before the first event; later it is the last one.
         """
-        begun = False
+        begun, gone = False, asyncio.Event()
+
+        def leave(_: GatewayError) -> None:
+            gone.set()
+
+        client.watch(leave)
         try:
-            async for number, type, event in self._events(id, after):
+            async for number, type, event in self._events(id, after, gone):
                 begun, after = True, number
                 yield framed(type, event)
         except GatewayError as error:
@@ -186,9 +192,13 @@ class Following:
             told = {"type": "error", "sequence_number": after + 1}
             told |= {"code": error.code, "message": error.message, "param": error.param}
             yield framed("error", encoded(told))
+        finally:
+            client.unwatch(leave)
 
-    async def _events(self, id: UUID, after: int) -> AsyncGenerator[tuple[int, str, bytes], None]:
-        while True:
+    async def _events(
+        self, id: UUID, after: int, gone: asyncio.Event
+    ) -> AsyncGenerator[tuple[int, str, bytes], None]:
+        while not gone.is_set():
             found = await self._repository.find_open(LOCAL, id)
             events = await self._repository.events(LOCAL, id, after)
             for event in events:
@@ -197,12 +207,14 @@ class Following:
                 yield after, kind.type, event
                 if kind.type in ENDS:
                     return
-            if not events and (found is None or not found.alive):
+            if events:
+                continue
+            if found is None or not found.alive:
                 if (end := await self._missing_end(id)) is not None and end[0] > after:
                     yield end
                 return
-            if not events:
-                await asyncio.sleep(_POLL_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(gone.wait(), _POLL_SECONDS)
 
     async def _missing_end(self, id: UUID) -> tuple[int, str, bytes] | None:
         """The end of a stream whose maker could not write it any more; None where it is there."""

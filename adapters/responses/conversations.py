@@ -5,6 +5,7 @@ nowhere else; a conversation is read by putting exchanges and added items in the
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
@@ -31,10 +32,13 @@ from adapters.responses.response import Facts
 _MOST_ITEMS_AT_ONCE = 20  # https://platform.openai.com/docs/api-reference/conversations/create-items
 
 
+RawItem = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "object"})]
+
+
 class ConversationRequest(msgspec.Struct, forbid_unknown_fields=True):
     """The body of `POST /v1/conversations`."""
 
-    items: list[msgspec.Raw] | None = None
+    items: list[RawItem] | None = None
     metadata: Metadata | None = None
 
 
@@ -47,7 +51,7 @@ class MetadataRequest(msgspec.Struct, forbid_unknown_fields=True):
 class ItemsRequest(msgspec.Struct, forbid_unknown_fields=True):
     """The body of `POST /v1/conversations/{id}/items`."""
 
-    items: list[msgspec.Raw]
+    items: list[RawItem]
 
 
 class Conversations:

@@ -150,13 +150,19 @@ class Holds:
     async def _renew_for_ever(self) -> None:
         while True:
             await asyncio.sleep(min(_MOST_SECONDS_BETWEEN, self._lease / 5))
-            for id in list(self._closing):
-                await self._close(id)
-            if self._held:
-                await self._renew()
-            for hold in list(self._held.values()):
-                if hold.lost and hold.stop is not None:
-                    hold.stop(LeaseLost())
+            try:
+                await self._look()
+            except Exception as error:  # noqa: BLE001  # without it every response here would be lost
+                _log.error("the leases stumbled", event_key="lease_error", error=type(error).__name__)
+
+    async def _look(self) -> None:
+        for id in list(self._closing):
+            await self._close(id)
+        if self._held:
+            await self._renew()
+        for hold in list(self._held.values()):
+            if hold.lost and hold.stop is not None:
+                hold.stop(LeaseLost())
 
     async def _renew(self) -> None:
         valid_until = self._valid_until()

@@ -33,6 +33,11 @@ from adapters.settings import RequestSettings
 
 Text64 = Annotated[str, Meta(max_length=64)]
 Text512 = Annotated[str, Meta(max_length=512)]
+_ITEMS = {"type": "array", "items": {"type": "object"}}
+Input = Annotated[
+    msgspec.Raw, Meta(extra_json_schema={"anyOf": [{"type": "string"}, _ITEMS, {"type": "null"}]})
+]
+"""A text of the user, or items; read by `adapters.responses.items`, which names the place of what is wrong."""
 _LOGPROBS = "message.output_text.logprobs"
 _IN_CHAT = {
     "messages": "input",
@@ -100,7 +105,7 @@ class PromptRequest(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_o
     """The body of `POST /v1/responses/input_tokens`: what the model is to see."""
 
     model: Name | None = None
-    input: msgspec.Raw = msgspec.Raw(b"[]")
+    input: Input = msgspec.field(default_factory=lambda: msgspec.Raw(b"[]"))
     instructions: str | None = None
     conversation: Text64 | ConversationRef | None = None
     previous_response_id: Text64 | None = None

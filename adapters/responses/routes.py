@@ -36,7 +36,9 @@ class RetrieveQuery(BaseModel):
     stream: bool = Field(
         False, description="Its events, of one that was made in the background with `stream`."
     )
-    starting_after: int | None = Field(None, ge=0, description="Only events after this sequence number.")
+    starting_after: int | None = Field(
+        None, ge=0, le=2**31 - 1, description="Only events after this sequence number."
+    )
     include: Include = None
     include_obfuscation: bool | None = Field(None, description="Without effect here.")
 
@@ -76,13 +78,13 @@ def routes(responses: Responses, settings: ServerSettings) -> APIRouter:
         responses=documentation.ANSWER_OR_EVENTS,
     )
     async def retrieve_response(
-        id: Annotated[UUID, Depends(_asked_id)], query: Annotated[RetrieveQuery, Query()]
+        id: Annotated[UUID, Depends(_asked_id)], query: Annotated[RetrieveQuery, Query()], request: Request
     ) -> Response:
         facts = await responses.find(id)
         if not query.stream:
             return answer(response(facts))
         after = -1 if query.starting_after is None else query.starting_after
-        return await _followed(responses, facts, after)
+        return await _followed(responses, facts, after, Client(request.receive))
 
     @router.delete("/{response_id}", summary="Delete a response", responses=documentation.ANSWER)
     async def delete_response(id: Annotated[UUID, Depends(_asked_id)]) -> Response:
@@ -117,21 +119,21 @@ def answer(value: Shown) -> Response:
 
 async def _created(responses: Responses, asked: ResponseRequest, request: Request) -> Response:
     id = request_id(request.scope)
+    client = Client(request.receive)
     if asked.background:
         facts = await responses.begin(asked, id)
-        return await _followed(responses, facts, -1) if asked.stream else answer(response(facts))
-    client = Client(request.receive)
+        return await _followed(responses, facts, -1, client) if asked.stream else answer(response(facts))
     if asked.stream:
         return await _streamed(_framed(await responses.events(asked, id, client)))
     return answer(response(await responses.whole(asked, id, client)))
 
 
-async def _followed(responses: Responses, facts: Facts, after: int) -> Response:
+async def _followed(responses: Responses, facts: Facts, after: int, client: Client) -> Response:
     if not (facts.fields.get("background") and facts.fields.get("stream")):
         raise InvalidRequest(
             "Only a response that was created with background and stream has events to read.", param="stream"
         )
-    return await _streamed(responses.follow(facts.id, after))
+    return await _streamed(responses.follow(facts.id, after, client))
 
 
 async def _streamed(events: AsyncGenerator[bytes, None]) -> Response:

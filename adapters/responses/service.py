@@ -78,9 +78,9 @@ class Responses:
         """
         return await self._following.find(id)
 
-    def follow(self, id: UUID, after: int) -> AsyncGenerator[bytes, None]:
+    def follow(self, id: UUID, after: int, client: Client) -> AsyncGenerator[bytes, None]:
         """The events of a background stream after this sequence number, up to its end."""
-        return self._following.events(id, after)
+        return self._following.events(id, after, client)
 
     async def cancel(self, id: UUID) -> Facts:
         """Stop a background response, wherever it is made, and return when it has stopped or did not in good time.
