@@ -13,7 +13,6 @@ from adapters.completions.generation import Generation
 from adapters.completions.relay import Completions
 from adapters.completions.run import ExchangeLog
 from adapters.completions.stream import CompletionStream
-from adapters.conversations.errors import LogUnavailable
 from adapters.conversations.exchange import Exchange, Outcome
 from adapters.conversations.repository import ANSWERED
 from adapters.errors import GatewayError
@@ -190,6 +189,8 @@ async def _told(narrator: Narrator, stream: CompletionStream) -> AsyncGenerator[
     """What the engine's stream says. It is closed at the end, whatever happened."""
     try:
         async for piece in stream:
+            if stream.error is not None:
+                continue  # this piece tells of it in the words of another API
             try:
                 events = [event for chunk in engine_events.chunks(piece) for event in narrator.tell(chunk)]
             except GatewayError as error:  # the engine wrote what vLLM does not
@@ -203,8 +204,8 @@ async def _told(narrator: Narrator, stream: CompletionStream) -> AsyncGenerator[
 
 
 def _last(draft: Draft, narrator: Narrator, record: _Record, failure: GatewayError | None) -> list[Event]:
-    if isinstance(failure, LogUnavailable) and record.exchange is not None:
-        return list(narrator.error(failure))
+    if failure is not None and record.exchange is not None and record.exchange.outcome in ANSWERED:
+        return list(narrator.error(failure))  # it was whole, and could not be recorded
     if record.exchange is not None:
         return list(narrator.end(facts_of(record.exchange)))
     error = (failure or GatewayError("The gateway broke off the answer.")).detail()
