@@ -67,6 +67,12 @@ class Forbidden(InvalidRequest):
     type = "permission_error"
 
 
+class Conflict(InvalidRequest):
+    """Something else is going on here now; try again shortly."""
+
+    status = 409
+
+
 class TooLarge(InvalidRequest):
     """The request is larger than this server takes."""
 
@@ -95,6 +101,12 @@ class ShuttingDown(GatewayError):
     status = 503
     code = "shutting_down"
     retry_after = 5
+
+
+class Cancelled(GatewayError):
+    """The client cancelled this."""
+
+    code = "cancelled"
 
 
 class NotReady(GatewayError):

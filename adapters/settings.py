@@ -238,6 +238,20 @@ class LogSettings(Group):
     )
 
 
+class ResponseSettings(Group):
+    """Responses that are made in the background or in a conversation."""
+
+    max_background_responses: int = Field(
+        64, ge=1, description="Background responses one gateway process makes at once."
+    )
+    response_lease: float = Field(
+        30.0,
+        ge=1,
+        description="Seconds after which an open response whose gateway is gone counts as failed, and its conversation "
+        "is free again.",
+    )
+
+
 class CodeSettings(Group):
     """Formatting of the code that clients send to be documented."""
 
@@ -276,6 +290,7 @@ class Settings:
     idempotency: IdempotencySettings
     request: RequestSettings
     log: LogSettings
+    responses: ResponseSettings
     code: CodeSettings
     zephyr: ZephyrSettings
     gpu: GpuSettings

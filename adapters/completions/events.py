@@ -72,7 +72,7 @@ class Chunk(msgspec.Struct):
     model: str | None = None
     system_fingerprint: str | None = None
     prompt_text: str | None = None
-    error: msgspec.Raw | None = None
+    error: object = None
 
 
 _decoder = msgspec.json.Decoder(Chunk)

@@ -13,8 +13,8 @@ _MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]*)`")
 _AT = re.compile(r"^(?P<what>.*) - at (?:`key` in )?`\$\.?(?P<path>.*)`$", re.DOTALL)
 
 
-def read(decoder: "msgspec.json.Decoder[_Body]", body: bytes) -> _Body:
-    """Decode a request body.
+def read(decoder: "msgspec.json.Decoder[_Body]", body: bytes, place: str = "") -> _Body:
+    """Decode a request body, or a part of one that stands at `place`.
 
     Raises:
         InvalidRequest: it is not JSON, or not of the decoder's type; `param` names the field.
@@ -23,16 +23,17 @@ def read(decoder: "msgspec.json.Decoder[_Body]", body: bytes) -> _Body:
         body.decode()  # msgspec does not look into the texts of members that it skips
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise _invalid(str(error)) from error
+        raise _invalid(str(error), place) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest("The request body is not valid JSON.", code="invalid_json") from error
     except RecursionError as error:
         raise InvalidRequest("The request body is nested too deeply.", code="invalid_json") from error
 
 
-def _invalid(complaint: str) -> InvalidRequest:
+def _invalid(complaint: str, place: str) -> InvalidRequest:
     found = _AT.match(complaint)
     what, path = (found["what"], found["path"]) if found else (complaint, "")
+    path = _join(place, path) if path else place
     if unknown := _UNKNOWN.match(what):
         field = _join(path, unknown["field"])
         return InvalidRequest(
@@ -46,4 +47,6 @@ def _invalid(complaint: str) -> InvalidRequest:
 
 
 def _join(path: str, field: str) -> str:
+    if field.startswith("["):
+        return path + field
     return f"{path}.{field}" if path else field

@@ -1,6 +1,7 @@
 """The one path of every generation: admit, open, relay, record, release (docs/architecture.md)."""
 
 from copy import copy
+from uuid import UUID
 
 import msgspec
 
@@ -10,14 +11,20 @@ from adapters.completions import events
 from adapters.completions.events import EventReader
 from adapters.completions.generation import Completion, Generation
 from adapters.completions.markers import Markers
+from adapters.completions.requests import ChatRequest
 from adapters.completions.run import ExchangeLog, Run
 from adapters.completions.stream import CompletionStream
 from adapters.engine.client import EngineClient, read_all
-from adapters.engine.errors import EngineBroke, refusal_in_stream
+from adapters.engine.errors import EngineBroke, refusal, refusal_in_stream
 from adapters.engine.watch import EngineWatch
 from adapters.errors import GatewayError
 
 _encoder = msgspec.json.Encoder()
+_COUNTING_SECONDS = 30.0
+
+
+class _Counted(msgspec.Struct):
+    count: int
 
 
 class Completions:
@@ -103,6 +110,28 @@ class Completions:
             run.close()
             raise
         return stream
+
+    async def count_tokens(self, request: ChatRequest, id: UUID) -> int:
+        """How many tokens the model would be given, its template's included.
+
+        Raises:
+            GatewayError: the engine cannot say.
+        """
+        model = self._watch.require_model(request.model)
+        request.neutralise(self.markers)
+        asked = request.for_engine(model)
+        question = {"model": model, "messages": asked.messages, "add_generation_prompt": True}
+        if asked.tools:
+            question["tools"] = asked.tools
+        status, answer = await self._engine.ask(
+            "/tokenize", _encoder.encode(question), id.hex, timeout=_COUNTING_SECONDS
+        )
+        if status != 200:
+            raise refusal(status, answer)
+        try:
+            return msgspec.json.decode(answer, type=_Counted).count
+        except msgspec.MsgspecError:
+            raise EngineBroke from None
 
     def _begin(self, generation: Generation, client: Client) -> tuple[Run, bytes]:
         self._log.require_ready()

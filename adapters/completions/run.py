@@ -18,7 +18,7 @@ from adapters.conversations.exchange import Exchange, Outcome
 from adapters.engine.client import EngineClient, read_all
 from adapters.engine.connection import Connection
 from adapters.engine.errors import refusal
-from adapters.errors import GatewayError, ShuttingDown
+from adapters.errors import Cancelled, GatewayError, ShuttingDown
 
 _log = structlog.get_logger(__name__)
 _LARGEST_REFUSAL_BYTES = 64 * 1024
@@ -180,4 +180,4 @@ def outcome_of(error: GatewayError) -> Outcome:
     """How an exchange that this error ended is recorded."""
     if isinstance(error, ClientGone):
         return Outcome.CLIENT_GONE
-    return Outcome.CANCELLED if isinstance(error, ShuttingDown) else Outcome.FAILED
+    return Outcome.CANCELLED if isinstance(error, Cancelled | ShuttingDown) else Outcome.FAILED

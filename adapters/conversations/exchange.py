@@ -17,7 +17,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
     """The engine refused, broke or fell silent."""
     CANCELLED = "cancelled"
-    """The server ended it, because it was shutting down."""
+    """The server ended it: it was shutting down, or its client had asked for that."""
     CLIENT_GONE = "client_gone"
     """The client went away before the end."""
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from adapters.conversations.exchange import Exchange, Outcome
 from adapters.conversations.repository import Filters, Page
 
-_PREFIXES = ("chatcmpl-", "cmpl-")  # an exchange's id as OpenAI's API shows it
+_PREFIXES = ("chatcmpl-", "cmpl-", "resp_")  # an exchange's id as OpenAI's API shows it
 
 
 def without_prefix(text: str) -> str:

@@ -49,7 +49,19 @@ class EngineClient:
             GatewayError: the engine cannot be reached, broke off or gave no answer in time.
         """
         head = b"GET %s HTTP/1.1\r\n%s\r\n" % (path.encode(), self._host_header)
-        connection = await self._send(head, b"", timeout, _unattended)
+        return await self._small(head, b"", timeout)
+
+    async def ask(self, path: str, body: bytes, request_id: str, *, timeout: float) -> tuple[int, bytes]:
+        """The status and the body of a small answer to a question that generates nothing.
+
+        Raises:
+            GatewayError: the engine cannot be reached, broke off or gave no answer in time.
+        """
+        head = _POST % (path.encode(), self._host_header, request_id.encode(), len(body))
+        return await self._small(head, body, timeout)
+
+    async def _small(self, head: bytes, body: bytes, timeout: float) -> tuple[int, bytes]:
+        connection = await self._send(head, body, timeout, _unattended)
         try:
             return connection.status, await read_all(connection, _PROBE_LIMIT_BYTES)
         finally:

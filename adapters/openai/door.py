@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from adapters.access.body import read_body
+from adapters.access.body import check_content_type, read_body
 from adapters.access.callers import LOCAL
 from adapters.access.client import Client
 from adapters.access.gate import request_id
@@ -19,7 +19,7 @@ from adapters.completions.reading import read
 from adapters.completions.relay import Completions
 from adapters.completions.requests import ChatRequest, CompletionRequest, check_bounds
 from adapters.completions.threads import follow
-from adapters.errors import GatewayError, UnsupportedMediaType
+from adapters.errors import GatewayError
 from adapters.settings import Settings
 
 _R = TypeVar("_R", ChatRequest, CompletionRequest)
@@ -135,17 +135,3 @@ class GenerationDoor(Generic[_R]):
 
 def _array(texts: Sequence[msgspec.Raw]) -> bytes:
     return b"[" + b",".join(map(bytes, texts)) + b"]"
-
-
-def check_content_type(scope: Scope) -> None:
-    """Refuse a body that does not say it is JSON.
-
-    Raises:
-        UnsupportedMediaType: it says it is something else, or nothing.
-    """
-    for name, value in scope["headers"]:
-        if name == b"content-type":
-            if value.partition(b";")[0].strip().lower() == b"application/json":
-                return
-            break
-    raise UnsupportedMediaType(param="content-type")

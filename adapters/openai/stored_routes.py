@@ -13,7 +13,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from adapters.access.body import read_body
+from adapters.access.body import check_content_type, read_body
 from adapters.access.callers import LOCAL
 from adapters.completions.reading import read
 from adapters.completions.requests import Metadata
@@ -22,7 +22,6 @@ from adapters.conversations.errors import ExchangeNotFound
 from adapters.conversations.stored import StoredExchanges
 from adapters.errors import InvalidRequest
 from adapters.openai import stored
-from adapters.openai.door import check_content_type
 from adapters.openai.stored import (
     DeletedCompletion,
     StoredCompletion,

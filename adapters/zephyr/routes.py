@@ -9,6 +9,7 @@ from uuid_utils.compat import uuid7
 from adapters.access.body import read_body
 from adapters.access.client import Client
 from adapters.access.gate import request_id
+from adapters.access.pieces import Pieces
 from adapters.completions.relay import Completions
 from adapters.completions.run import ExchangeLog
 from adapters.errors import InvalidRequest
@@ -21,7 +22,7 @@ from adapters.zephyr.lines import results
 from adapters.zephyr.question import Question, Questioner
 from adapters.zephyr.requests import request_model, validate
 from adapters.zephyr.streamed import NO_PROMPT, Streamed, StreamedText
-from adapters.zephyr.streaming import Pieces, begin_events
+from adapters.zephyr.streaming import begin_events
 
 
 def routes(

@@ -2,32 +2,12 @@
 
 from collections.abc import AsyncGenerator
 
-from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
-from starlette.types import Receive, Scope, Send
 
 from adapters.access.client import ClientGone
 from adapters.completions.events import DONE
 from adapters.errors import GatewayError
 from adapters.zephyr.streamed import Streamed
-
-
-class Pieces(StreamingResponse):
-    """Sends what a generator makes, and closes it. Its parent would wait for the client's leaving a second time."""
-
-    def __init__(self, pieces: AsyncGenerator[bytes, None], media_type: str) -> None:
-        # nginx would hold the pieces back.
-        super().__init__(
-            pieces, media_type=media_type, headers={"cache-control": "no-cache", "x-accel-buffering": "no"}
-        )
-        self._pieces = pieces
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send them."""
-        try:
-            await self.stream_response(send)
-        finally:
-            await self._pieces.aclose()
 
 
 async def begin_events(streamed: Streamed) -> AsyncGenerator[bytes, None]:

@@ -152,6 +152,13 @@ def events(
     yield DONE
 
 
+def tokenized(body: Json) -> Json:
+    """The answer of /tokenize: a word of the chat, the template's own among them, or of its tools, is a token."""
+    tools = json.dumps(body["tools"]).split() if body.get("tools") else []
+    words = [*prompt_text(body).split(), *tools]
+    return {"count": len(words), "max_model_len": 4096, "tokens": list(range(len(words))), "token_strs": None}
+
+
 def models(model: str) -> Json:
     """The answer of /v1/models, with the path that it gives away."""
     card = {

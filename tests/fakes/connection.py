@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import json
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Sequence
@@ -96,7 +97,7 @@ class Connection:
             method, path, headers, body = request
             self.idle = False
             if path not in GENERATIONS:
-                await self._reply(*self._answer(method, path))
+                await self._reply(*self._answer(method, path, body))
             elif used and self.engine.drops_reused_connections:
                 return
             else:
@@ -116,8 +117,10 @@ class Connection:
         headers = {name.lower(): value.strip() for name, value in (line.split(":", 1) for line in lines)}
         return method, path, headers, await self.reader.readexactly(int(headers.get("content-length", 0)))
 
-    def _answer(self, method: str, path: str) -> tuple[int, bytes, str]:
+    def _answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes, str]:
         engine = self.engine
+        if (method, path) == ("POST", "/tokenize"):
+            return 200, answers.compact(answers.tokenized(json.loads(body))), "application/json"
         if method != "GET":
             return 405, answers.compact({"detail": "Method Not Allowed"}), "application/json"
         match path:

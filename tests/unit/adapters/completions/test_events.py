@@ -11,6 +11,7 @@ from adapters.completions import events
 from adapters.completions.events import DONE, EventReader
 from adapters.engine.connection import Connection
 from adapters.engine.errors import EngineBroke
+from adapters.errors import GatewayError
 
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 texts = st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), max_size=12)
@@ -94,3 +95,9 @@ def test_split_keeps_every_byte() -> None:
 def test_what_vllm_does_not_write_is_a_broken_engine(body: bytes) -> None:
     with pytest.raises(EngineBroke):
         events.decode(body)
+
+
+def test_error_is_read_as_one() -> None:
+    """The engine's and our own, where an answer or an event was expected."""
+    (chunk,) = events.chunks(GatewayError("No.").event())
+    assert chunk.error == {"message": "No.", "type": "server_error", "param": None, "code": None}

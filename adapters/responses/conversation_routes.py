@@ -1,0 +1,105 @@
+"""`/v1/conversations`. https://platform.openai.com/docs/api-reference/conversations"""
+
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from adapters.access.body import check_content_type, read_body
+from adapters.completions.reading import read
+from adapters.responses import documentation
+from adapters.responses.conversations import (
+    ConversationRequest,
+    Conversations,
+    ItemsRequest,
+    MetadataRequest,
+)
+from adapters.responses.history import conversation_of
+from adapters.responses.pages import ItemsQuery
+from adapters.responses.routes import answer
+from adapters.settings import ServerSettings
+
+_conversations = msgspec.json.Decoder(ConversationRequest)
+_metadata = msgspec.json.Decoder(MetadataRequest)
+_items = msgspec.json.Decoder(ItemsRequest)
+
+
+def routes(conversations: Conversations, settings: ServerSettings) -> APIRouter:
+    """The routes over conversations."""
+    router = APIRouter(prefix="/v1/conversations", tags=["OpenAI"], responses=documentation.REFUSALS)
+
+    async def body_of(request: Request) -> bytes:
+        check_content_type(request.scope)
+        return await read_body(request.receive, settings)
+
+    @router.post(
+        "",
+        summary="Begin a conversation",
+        responses=documentation.ANSWER,
+        openapi_extra=documentation.body(ConversationRequest),
+    )
+    async def create_conversation(request: Request) -> Response:
+        """Name it as `conversation` of a response, and what is said there becomes part of it."""
+        return answer(await conversations.create(read(_conversations, await body_of(request))))
+
+    @router.get("/{conversation_id}", summary="One conversation", responses=documentation.ANSWER)
+    async def retrieve_conversation(id: Annotated[UUID, Depends(_asked_id)]) -> Response:
+        return answer(await conversations.retrieve(id))
+
+    @router.post(
+        "/{conversation_id}",
+        summary="Replace the metadata of a conversation",
+        responses=documentation.ANSWER,
+        openapi_extra=documentation.body(MetadataRequest),
+    )
+    async def update_conversation(id: Annotated[UUID, Depends(_asked_id)], request: Request) -> Response:
+        """`null` clears it."""
+        return answer(await conversations.update(id, read(_metadata, await body_of(request))))
+
+    @router.delete("/{conversation_id}", summary="Delete a conversation", responses=documentation.ANSWER)
+    async def delete_conversation(id: Annotated[UUID, Depends(_asked_id)]) -> Response:
+        """And what was added to it; responses that were made in it stay."""
+        return answer(await conversations.delete(id))
+
+    @router.post(
+        "/{conversation_id}/items",
+        summary="Add items to a conversation",
+        responses=documentation.ANSWER,
+        openapi_extra=documentation.body(ItemsRequest),
+    )
+    async def create_items(id: Annotated[UUID, Depends(_asked_id)], request: Request) -> Response:
+        """Up to 20 at once."""
+        return answer(await conversations.add(id, read(_items, await body_of(request))))
+
+    @router.get(
+        "/{conversation_id}/items", summary="What is in a conversation", responses=documentation.ANSWER
+    )
+    async def list_items(
+        id: Annotated[UUID, Depends(_asked_id)], query: Annotated[ItemsQuery, Query()]
+    ) -> Response:
+        """What was said in responses and what was added, in order."""
+        return answer(await conversations.items(id, query))
+
+    @router.get(
+        "/{conversation_id}/items/{item_id}",
+        summary="One item of a conversation",
+        responses=documentation.ANSWER,
+    )
+    async def retrieve_item(id: Annotated[UUID, Depends(_asked_id)], item_id: str) -> Response:
+        return answer(await conversations.item(id, item_id))
+
+    @router.delete(
+        "/{conversation_id}/items/{item_id}",
+        summary="Delete an item from a conversation",
+        responses=documentation.ANSWER,
+    )
+    async def delete_item(id: Annotated[UUID, Depends(_asked_id)], item_id: str) -> Response:
+        """What a response said stays in the response."""
+        return answer(await conversations.remove(id, item_id))
+
+    return router
+
+
+def _asked_id(conversation_id: str) -> UUID:
+    return conversation_of(conversation_id, "conversation_id")
