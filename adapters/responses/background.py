@@ -27,6 +27,7 @@ _log = structlog.get_logger(__name__)
 _FLUSH_SECONDS = 0.1
 _POLL_SECONDS = 0.2
 _PATIENCE_SECONDS = 10.0
+_CANCELLING_SECONDS = 5.0
 
 
 class Background:
@@ -56,10 +57,13 @@ class Background:
         self._running[id] = (task, draft.hold)
         task.add_done_callback(lambda _: self._running.pop(id, None))
 
-    def cancel(self, id: UUID) -> None:
-        """Stop a response at once, if it is made here."""
-        if id in self._running and (stop := self._running[id][1].stop) is not None:
-            stop(Cancelled())
+    async def cancel(self, id: UUID) -> None:
+        """Stop a response at once, if it is made here, and return when its place is free or that takes too long."""
+        if id in self._running:
+            task, hold = self._running[id]
+            if hold.stop is not None:
+                hold.stop(Cancelled())
+            await asyncio.wait([task], timeout=_CANCELLING_SECONDS)
 
     async def end(self) -> None:
         """Wait for those that are ending; what made them has ended already."""

@@ -96,7 +96,7 @@ class Responses:
             )
         if facts.status in _OPEN:
             await self._repository.request_cancel(LOCAL, id)
-            self._background.cancel(id)
+            await self._background.cancel(id)
             facts = await self._until_ended(id)
         return facts
 
