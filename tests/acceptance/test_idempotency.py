@@ -226,16 +226,18 @@ def test_lines_in_which_the_server_failed_are_not_kept(
 def test_openai_sdk(gateway: Gateway, engine: ScriptedEngine, key: str) -> None:
     """The unmodified SDK, which tries again by itself after a broken connection."""
     engine.script = Script(silence=1.0)
-    client = openai.OpenAI(base_url=gateway.url + "/v1", api_key="none", max_retries=2, timeout=0.7)
-    asked: dict[str, Any] = chat() | {"extra_headers": {"Idempotency-Key": key}}
-    first = client.chat.completions.create(**asked)
-    second = client.chat.completions.create(**asked)
-    assert (first.id, first.choices[0].message.content) == (second.id, "Hello, world.")
-    streamed = client.chat.completions.create(**asked | {"stream": True, "extra_headers": None}, timeout=5)
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in streamed) == "Hello, world."
-    assert len(engine.seen) == 2
-    with pytest.raises(openai.UnprocessableEntityError):
-        client.chat.completions.create(**asked | {"temperature": 0.5})
+    with openai.OpenAI(base_url=gateway.url + "/v1", api_key="none", max_retries=2, timeout=0.7) as client:
+        asked: dict[str, Any] = chat() | {"extra_headers": {"Idempotency-Key": key}}
+        first = client.chat.completions.create(**asked)
+        second = client.chat.completions.create(**asked)
+        assert (first.id, first.choices[0].message.content) == (second.id, "Hello, world.")
+        streamed = client.chat.completions.create(
+            **asked | {"stream": True, "extra_headers": None}, timeout=5
+        )
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in streamed) == "Hello, world."
+        assert len(engine.seen) == 2
+        with pytest.raises(openai.UnprocessableEntityError):
+            client.chat.completions.create(**asked | {"temperature": 0.5})
 
 
 def test_answer_of_another_key_is_another(gateway: Gateway, engine: ScriptedEngine, key: str) -> None:
