@@ -266,8 +266,9 @@ def insert_statement() -> str:
         SELECT {", ".join(values[name] for name in _written)}
         FROM (SELECT) AS one LEFT JOIN LATERAL (
             SELECT id, conversation_id FROM exchanges
-            WHERE caller = CAST({number["caller"]} AS TEXT) AND transcript_hash = CAST({number["follows"]} AS UUID)
-            ORDER BY id DESC LIMIT 1
+            WHERE CAST({number["follows"]} AS UUID) IS NOT NULL  -- which most have not: then nothing is looked at
+              AND caller = CAST({number["caller"]} AS TEXT) AND transcript_hash = CAST({number["follows"]} AS UUID)
+            ORDER BY started_at DESC, id DESC LIMIT 1  -- by the id alone, another index would be walked from its end
         ) AS parent ON true
         ON CONFLICT (id) DO NOTHING"""  # noqa: S608  # columns' names and types, no values
 
