@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -58,13 +58,11 @@ class PostgresServer:
 
     def freeze(self) -> None:
         """Make it silent without closing anything, as an overloaded machine or a lost network does."""
-        for process in self._processes():
-            process.send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
-        for process in self._processes():
-            process.send_signal(signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     @contextmanager
     def frozen_backend(self) -> Iterator[None]:
@@ -80,11 +78,10 @@ class PostgresServer:
 
     def kill(self) -> None:
         """Take its power away: no process of it gets to do anything more."""
-        processes = self._processes()
+        processes = self._signal(signal.SIGSTOP)
         for process in processes:
-            process.send_signal(signal.SIGSTOP)
-        for process in processes:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         assert self._process is not None
         self._process.wait()
         psutil.wait_procs(processes, timeout=10)
@@ -97,6 +94,14 @@ class PostgresServer:
             self._process.send_signal(signal.SIGINT)
             self._process.wait(30)
         shutil.rmtree(self.home)
+
+    def _signal(self, number: signal.Signals) -> list[psutil.Process]:
+        """Send it to every process of the server, and return them. One that has just ended gets none."""
+        processes = self._processes()
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+        return processes
 
     def _processes(self) -> list[psutil.Process]:
         assert self._process is not None
