@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from uuid_utils.compat import uuid7
 from adapters.completions.requests import Message
 from adapters.completions.threads import follow
 from adapters.conversations.exchange import Exchange
+from adapters.conversations.repository import insert_statement, row
 from adapters.conversations.writer import ExchangeWriter
 from tests.databases import fetch, log_settings
 from tests.records import an_exchange
@@ -142,23 +144,34 @@ async def test_the_newest_of_two_that_said_the_same_is_gone_on_from(
     assert row["parent_id"] == last.id
 
 
-@pytest.mark.parametrize("rows", [20_000])
-async def test_a_parent_is_found_without_reading_the_table(database_url: str, rows: int) -> None:
-    """By an index, in a table that is not small."""
-    await fetch(
-        database_url,
-        """INSERT INTO exchanges (id, conversation_id, started_at, total_ms, caller, door, endpoint, model, outcome,
-               metadata, parameters, input, transcript_hash)
-           SELECT u, u, now(), 1, 'caller ' || n % 50, 'openai', '/', 'm', 'completed', '{}', '{}', '[]', u
-           FROM (SELECT n, gen_random_uuid() AS u FROM generate_series(1, $1::int) n) AS made""",
-        rows,
-    )
-    await fetch(database_url, "ANALYZE exchanges")
-    plan = await fetch(
-        database_url,
-        """EXPLAIN SELECT id, conversation_id FROM exchanges
-           WHERE caller = 'caller 7' AND transcript_hash = gen_random_uuid() ORDER BY id DESC LIMIT 1""",
-    )
-    text = "\n".join(row[0] for row in plan)
-    assert "ix_exchanges_caller_transcript_hash" in text
-    assert "Seq Scan" not in text
+@pytest.mark.parametrize("analysed", [True, False])
+async def test_a_parent_is_found_without_walking_the_log(database_url: str, analysed: bool) -> None:
+    """By the plan of the very statement, for any values, with statistics and without; where there is nothing to go on
+    from nothing is looked at."""
+    async with (
+        asyncpg.create_pool(database_url, min_size=1, max_size=1) as pool,
+        pool.acquire() as connection,
+    ):
+        await connection.execute(
+            """INSERT INTO exchanges (id, conversation_id, started_at, total_ms, caller, door, endpoint, model, outcome,
+                   metadata, parameters, input, transcript_hash)
+               SELECT u, u, now(), 1, 'local', 'openai', '/', 'm', 'completed', '{}', '{}', '[]', u
+               FROM (SELECT gen_random_uuid() AS u FROM generate_series(1, 20000)) AS made"""
+        )
+        if analysed:
+            await connection.execute("ANALYZE exchanges")
+        await connection.execute("SET plan_cache_mode = force_generic_plan")  # as after some executions
+        await connection.execute(f"PREPARE writing AS {insert_statement()}")
+        for follows in (None, uuid4()):
+            values = ", ".join(map(literal, row(an_exchange(follows=follows))))
+            lines = await connection.fetch(f"EXPLAIN (ANALYZE) EXECUTE writing ({values})")
+            plan = "\n".join(line[0] for line in lines)
+            assert "Seq Scan" not in plan
+            assert "Rows Removed by Filter" not in plan
+            assert "ix_exchanges_caller_transcript_hash" in plan
+            assert ("never executed" in plan) == (follows is None), plan
+
+
+def literal(value: object) -> str:
+    """A value as SQL writes it."""
+    return "NULL" if value is None else "'" + str(value).replace("'", "''") + "'"
