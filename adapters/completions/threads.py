@@ -6,40 +6,38 @@ hash holds the caller, so that nobody ever joins another's conversation.
 """
 
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Self
 from uuid import UUID
 
 import msgspec
 
 from adapters.completions.requests import Message
+from adapters.conversations.naming import Naming
 
-_DOMAIN = b"zephyr-thread-1"
+_KIND = b"zephyr-thread-1"
 _encoder = msgspec.json.Encoder()
 
 
 class Transcribed:
-    """The hash of what a caller and the model have said, message by message."""
+    """What a caller and the model have said, message by message, as far as its name goes."""
 
-    __slots__ = ("_hash",)
+    __slots__ = ("_naming",)
 
     def __init__(self, caller: str) -> None:
-        self._hash = blake2b(_framed(caller.encode()), digest_size=16, person=_DOMAIN)
+        self._naming = Naming(_KIND).add(caller.encode())
 
     def add(self, message: Message) -> Self:
         """Take in the next message."""
-        self._hash.update(_framed(_encoder.encode(_canonical(message))))
+        self._naming.add(_encoder.encode(_canonical(message)))
         return self
 
     def name(self) -> UUID:
-        """The hash so far."""
-        return UUID(bytes=self._hash.digest())
+        """The name of it so far."""
+        return self._naming.name()
 
     def with_answer(self, answer: Message) -> UUID:
-        """What the hash becomes with the model's answer, which is not taken in."""
-        copy = Transcribed.__new__(Transcribed)
-        copy._hash = self._hash.copy()
-        return copy.add(answer).name()
+        """What the name becomes with the model's answer, which is not taken in."""
+        return self._naming.copy().add(_encoder.encode(_canonical(answer))).name()
 
 
 class Followed(msgspec.Struct, frozen=True):
@@ -76,7 +74,3 @@ def _canonical(message: Message) -> Message:
     return msgspec.structs.replace(
         message, content=(content or "").strip() or None, tool_calls=message.tool_calls or None
     )
-
-
-def _framed(part: bytes) -> bytes:
-    return len(part).to_bytes(8, "big") + part

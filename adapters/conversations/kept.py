@@ -1,10 +1,13 @@
 """An answer that is kept for whoever sends the same request with the same `Idempotency-Key` again."""
 
 from datetime import datetime
-from hashlib import blake2b
 from uuid import UUID
 
 import msgspec
+
+from adapters.conversations.naming import named
+
+_KIND = b"zephyr-key-1"
 
 
 class KeptAnswer(msgspec.Struct, frozen=True, kw_only=True, tag="kept_answer", tag_field="record"):
@@ -27,4 +30,4 @@ class KeptAnswer(msgspec.Struct, frozen=True, kw_only=True, tag="kept_answer", t
 
 def place_of(caller: str, key: str) -> UUID:
     """The id under which a kept answer is found in the spool."""
-    return UUID(bytes=blake2b(f"{caller}\0{key}".encode(), digest_size=16).digest())
+    return named(_KIND, caller.encode(), key.encode())

@@ -1,7 +1,8 @@
 """The log as clients read it. What was said is passed on as it was written: it is never parsed on the way out."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -120,16 +121,20 @@ def exchange_json(exchange: Exchange) -> bytes:
 
 def page_json(page: Page) -> bytes:
     """An `ExchangePage` as JSON."""
-    exchanges = page.exchanges
     return msgspec.json.encode(
-        {
-            "object": "list",
-            "data": [_view(exchange) for exchange in exchanges],
-            "first_id": exchanges[0].id if exchanges else None,
-            "last_id": exchanges[-1].id if exchanges else None,
-            "has_more": page.has_more,
-        }
+        listed([_view(exchange) for exchange in page.exchanges], has_more=page.has_more)
     )
+
+
+def listed(items: Sequence[Mapping[str, Any]], *, has_more: bool) -> dict[str, Any]:
+    """A page as OpenAI's API has it, of items that each have an `id`."""
+    return {
+        "object": "list",
+        "data": list(items),
+        "first_id": items[0]["id"] if items else None,
+        "last_id": items[-1]["id"] if items else None,
+        "has_more": has_more,
+    }
 
 
 def _view(exchange: Exchange) -> dict[str, object]:

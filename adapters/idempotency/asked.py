@@ -1,13 +1,14 @@
 """What tells one request from another: the key that it was given, and what was asked."""
 
 import re
-from hashlib import blake2b
 from uuid import UUID
 
 from starlette.types import Scope
 
+from adapters.conversations.naming import named
 from adapters.idempotency.errors import HEADER, BadKey
 
+_KIND = b"zephyr-asked-1"
 _NAME = HEADER.lower().encode()
 _KEY = re.compile(rb"[\x20-\x7e]{1,255}")
 
@@ -30,8 +31,4 @@ def key_of(scope: Scope) -> str | None:
 def fingerprint_of(scope: Scope, body: bytes) -> UUID:
     """Names what was asked: two requests that differ in a byte have different ones."""
     content_type = b"".join(value for name, value in scope["headers"] if name == b"content-type")
-    digest = blake2b(digest_size=16)
-    for part in (scope["path"].encode(), scope["query_string"], content_type, body):
-        digest.update(len(part).to_bytes(8, "big"))
-        digest.update(part)
-    return UUID(bytes=digest.digest())
+    return named(_KIND, scope["path"].encode(), scope["query_string"], content_type, body)

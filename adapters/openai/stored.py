@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from adapters.conversations.errors import ExchangeNotFound
 from adapters.conversations.exchange import Exchange
 from adapters.conversations.repository import Page
+from adapters.conversations.schemas import listed
 
 _PREFIX = "chatcmpl-"
 _NULL = msgspec.Raw(b"null")
@@ -192,10 +193,7 @@ def messages_json(
 
 
 def _page(items: Sequence[Mapping[str, Any]], has_more: bool) -> bytes:
-    ids = [item["id"] for item in items] or [None]
-    return msgspec.json.encode(
-        {"object": "list", "data": items, "first_id": ids[0], "last_id": ids[-1], "has_more": has_more}
-    )
+    return msgspec.json.encode(listed(items, has_more=has_more))
 
 
 def _choice(choice: _Choice) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 from adapters.access.callers import LOCAL
 from adapters.completions.requests import Metadata
 from adapters.conversations.exchange import Exchange
+from adapters.conversations.schemas import listed
 from adapters.errors import InvalidRequest
 from adapters.responses.conversation_repository import (
     ENTRIES_AT_ONCE,
@@ -26,7 +27,7 @@ from adapters.responses.history import History, items_of_entry, visible
 from adapters.responses.holds import Holds
 from adapters.responses.ids import ItemId, conversation_id, item_id_of
 from adapters.responses.items import Shown, read_item
-from adapters.responses.pages import ItemsQuery, listed
+from adapters.responses.pages import ItemsQuery
 from adapters.responses.response import Facts
 
 _MOST_ITEMS_AT_ONCE = 20  # https://platform.openai.com/docs/api-reference/conversations/create-items

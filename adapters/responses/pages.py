@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from adapters.conversations.schemas import listed
 from adapters.responses.errors import ItemNotFound
 from adapters.responses.items import Shown
 
@@ -35,14 +36,3 @@ def page_of(items: Sequence[Shown], query: ItemsQuery) -> Shown:
         if start > len(ordered):
             raise ItemNotFound(param="after")
     return listed(ordered[start : start + query.limit], has_more=len(ordered) > start + query.limit)
-
-
-def listed(items: Sequence[Shown], *, has_more: bool) -> Shown:
-    """A page."""
-    return {
-        "object": "list",
-        "data": list(items),
-        "first_id": items[0]["id"] if items else None,
-        "last_id": items[-1]["id"] if items else None,
-        "has_more": has_more,
-    }

@@ -8,7 +8,6 @@ from uuid import UUID
 
 import msgspec
 
-from adapters.completions.generation import Generation
 from adapters.conversations.exchange import Exchange, Outcome, accepted_at
 from adapters.responses import items
 from adapters.responses.ids import response_id
@@ -85,18 +84,6 @@ def facts_of(exchange: Exchange) -> Facts:
         cached_tokens=exchange.cached_tokens,
         completion_tokens=exchange.completion_tokens,
         total_ms=exchange.total_ms,
-    )
-
-
-def facts_before(generation: Generation, model: str, status: ResponseStatus) -> Facts:
-    """What is known of one that is to come."""
-    return Facts(
-        id=generation.id,
-        status=status,
-        model=model,
-        input=generation.input,
-        parameters=generation.parameters,
-        metadata=generation.metadata,
     )
 
 
