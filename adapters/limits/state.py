@@ -112,7 +112,7 @@ def settled(state: State, limits: Limits, *, taken_at: int, reserved: int, used:
     Without a request (`requests=0`) it was refused after all, and it gives that back too. What has drained since
     `taken_at` cannot be given back: whoever used it up since would otherwise have had it twice.
     """
-    since = state.at - taken_at
+    since = max(0, state.at - taken_at)
     same_day, same_month = taken_at >= day_of(state.at)[0], taken_at >= month_of(state.at)[0]
     return State(
         at=state.at,

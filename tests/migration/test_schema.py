@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from adapters.conversations.models import ExchangeRow
 from adapters.database.migrate import CannotMigrate, migrate
 from adapters.database.session import connect
+from adapters.limits.models import LimitStateRow
 from adapters.responses.models import OpenResponseRow
 from tests.databases import fetch, log_settings
 
@@ -39,9 +40,9 @@ async def test_the_migrations_make_what_the_models_say(database_url: str, empty_
     )
     async with engine.begin() as connection:
         await connection.run_sync(ExchangeRow.metadata.create_all)
-        assert OpenResponseRow.metadata is ExchangeRow.metadata
+        assert OpenResponseRow.metadata is LimitStateRow.metadata is ExchangeRow.metadata
     migrated, modelled = await _schema(database_url), await _schema(empty_database_url)
-    assert len(migrated["columns"]) == 57
+    assert len(migrated["columns"]) == 65
     assert migrated == modelled
 
 
@@ -59,7 +60,7 @@ async def test_up_down_and_up_again(empty_database_url: str) -> None:
 async def test_gateways_that_start_together_migrate_one_after_the_other(empty_database_url: str) -> None:
     """Five at once all succeed."""
     await asyncio.gather(*(migrate(log_settings(empty_database_url)) for _ in range(5)))
-    assert len((await _schema(empty_database_url))["columns"]) == 57
+    assert len((await _schema(empty_database_url))["columns"]) == 65
 
 
 async def test_a_database_that_another_migrates_is_not_waited_for_without_end(
