@@ -2,25 +2,26 @@
 # ruff: noqa: PLC0415
 
 import asyncio
-import logging
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 
+from adapters.keys.commands import app as keys
+from adapters.observability.console import plain_errors
+
 if TYPE_CHECKING:
     from adapters.conversations.exchange import Exchange
     from adapters.conversations.repository import ExchangeRepository
-    from adapters.settings import LogSettings
-
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="The gateway."
 )
 log = typer.Typer(no_args_is_help=True, help="Read the conversation log.")
 app.add_typer(log, name="log")
+app.add_typer(keys, name="keys")
 
 _PAGE = 100
 AsJson = Annotated[bool, typer.Option("--json", help="One exchange a line, as JSON.")]
@@ -40,9 +41,10 @@ def migrate(
 ) -> None:
     """Bring the database to the schema that this version expects."""
     from adapters.database.migrate import CannotMigrate, migrate
+    from adapters.database.running import log_settings
 
-    with _plain_errors(CannotMigrate):
-        asyncio.run(migrate(_log_settings(), patience=wait))
+    with plain_errors(CannotMigrate):
+        asyncio.run(migrate(log_settings(), patience=wait))
         typer.echo("The database is up to date.")
 
 
@@ -57,7 +59,7 @@ def list_exchanges(
 
     from adapters.conversations import terminal
 
-    with _plain_errors():
+    with plain_errors():
         exchanges = asyncio.run(_newest(limit, conversation))
         if as_json:
             _print_lines(exchanges)
@@ -75,7 +77,7 @@ def show_exchange(
 
     from adapters.conversations import terminal
 
-    with _plain_errors():
+    with plain_errors():
         found = asyncio.run(_one(exchange))
         if as_json:
             _print_lines([found])
@@ -94,7 +96,7 @@ def show_status(
 
     from adapters.conversations import terminal
 
-    with _plain_errors(NoGateway):
+    with plain_errors(NoGateway):
         status = _ask_gateway("/log/status")
         if as_json:
             typer.echo(json.dumps(status))
@@ -164,9 +166,10 @@ async def _one(text: str) -> "Exchange":
 @asynccontextmanager
 async def _repository() -> "AsyncIterator[ExchangeRepository]":
     from adapters.conversations.repository import ExchangeRepository
+    from adapters.database.running import log_settings
     from adapters.database.session import create_engine
 
-    settings = _log_settings()
+    settings = log_settings()
     engine = create_engine(settings)
     try:
         yield ExchangeRepository(engine, settings.log_page_bytes)
@@ -174,37 +177,8 @@ async def _repository() -> "AsyncIterator[ExchangeRepository]":
         await engine.dispose()
 
 
-def _log_settings() -> "LogSettings":
-    """The settings of the log; where DATABASE_URL is not set, of the stack that runs on this machine."""
-    from pydantic import SecretStr
-
-    from adapters.settings import Settings, home
-
-    settings = Settings.read().log
-    running = home() / "run" / "database-url"
-    if "database_url" in settings.model_fields_set or not running.is_file():
-        return settings
-    return settings.model_copy(update={"database_url": SecretStr(running.read_text().strip())})
-
-
 def _print_lines(exchanges: "list[Exchange]") -> None:
     from adapters.conversations.schemas import exchange_json
 
     for exchange in exchanges:
         sys.stdout.buffer.write(exchange_json(exchange) + b"\n")
-
-
-@contextmanager
-def _plain_errors(*foreseen: type[Exception]) -> Iterator[None]:
-    """End with a sentence on standard error where something foreseen goes wrong."""
-    from adapters.errors import GatewayError
-    from adapters.observability import logs
-    from adapters.settings import BadSettings
-
-    logs.configure(logging.WARNING)
-    expected: tuple[type[Exception], ...] = (BadSettings, GatewayError, *foreseen)
-    try:
-        yield
-    except expected as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2 if isinstance(error, BadSettings) else 1) from None

@@ -86,9 +86,14 @@ class ServerSettings(Group):
             raise ValueError("give names or addresses, without scheme and port")
         return tuple(host.lower() for host in hosts)
 
+    @property
+    def local(self) -> bool:
+        """Whether it listens to this machine alone."""
+        return _is_loopback(self.host)
+
     def hosts_to_check(self) -> frozenset[str] | None:
         """The names by which clients may call; None where any will do."""
-        if "allowed_hosts" not in self.model_fields_set and not _is_loopback(self.host):
+        if "allowed_hosts" not in self.model_fields_set and not self.local:
             return None
         own = f"[{self.host}]" if ":" in self.host else self.host
         always: tuple[str, ...] = type(self).model_fields["allowed_hosts"].default
@@ -145,6 +150,34 @@ class AccessSettings(Group):
 
     max_open_generations: int = Field(
         1024, ge=1, description="Generations open at once in one gateway process before more are refused."
+    )
+
+
+class KeySettings(Group):
+    """Keys: who may call."""
+
+    require_keys: bool | None = Field(
+        None,
+        description="Whether requests need a key. Without it: unless the gateway listens to this machine alone. "
+        "`false` is what `--insecure` sets.",
+    )
+    keys_seconds: float = Field(
+        5.0,
+        gt=0,
+        le=3600,
+        description="Seconds after which PostgreSQL is asked again about a key, known or unknown. Changes are told at "
+        "once; this is how long a revoked key can be used where that fails.",
+    )
+    keys_away_seconds: float = Field(
+        86400.0,
+        gt=0,
+        le=3e7,
+        description="Seconds that a key which was used before goes on working while PostgreSQL is away.",
+    )
+    keys_cached: int = Field(
+        10_000,
+        ge=1024,
+        description="Most keys that one gateway process knows without asking, and as many that are none.",
     )
 
 
@@ -287,6 +320,7 @@ class Settings:
     server: ServerSettings
     engine: EngineSettings
     access: AccessSettings
+    keys: KeySettings
     idempotency: IdempotencySettings
     request: RequestSettings
     log: LogSettings
@@ -294,6 +328,12 @@ class Settings:
     code: CodeSettings
     zephyr: ZephyrSettings
     gpu: GpuSettings
+
+    @property
+    def keys_required(self) -> bool:
+        """Whether requests need a key."""
+        required = self.keys.require_keys
+        return not self.server.local if required is None else required
 
     @classmethod
     def read(cls) -> Self:
