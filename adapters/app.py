@@ -18,8 +18,11 @@ from adapters.completions.relay import Completions
 from adapters.completions.requests import ChatRequest, CompletionRequest
 from adapters.conversations import routes as log_routes
 from adapters.conversations.errors import LogUnavailable
+from adapters.conversations.feedback import FeedbackRepository
+from adapters.conversations.listing import ConversationList
 from adapters.conversations.metrics import LogMetrics
 from adapters.conversations.repository import ExchangeRepository
+from adapters.conversations.upkeep import LogUpkeep
 from adapters.conversations.writer import ExchangeWriter
 from adapters.database.session import create_engine
 from adapters.engine.client import EngineClient
@@ -51,6 +54,7 @@ class Gateway:
         self._engine = EngineClient(settings.engine)
         self._watch = EngineWatch(self._engine, settings.engine)
         self._log = ExchangeWriter(settings.log)
+        self._upkeep = LogUpkeep(settings.log)
         self._database = create_engine(settings.log)
         self._completions = Completions(
             engine=self._engine,
@@ -60,6 +64,7 @@ class Gateway:
             max_answer_bytes=settings.engine.max_answer_bytes,
         )
         self._history = ExchangeRepository(self._database, settings.log.log_page_bytes, self._log.spool)
+        self._feedback = FeedbackRepository(self._history)
         self._formatter = Formatter(settings.code)
         self._sampler = Sampler(Nvml(), EngineMeter(self._engine, self._watch), settings.gpu)
         self._endpoints = load_endpoints(settings.zephyr)
@@ -85,7 +90,8 @@ class Gateway:
             lifespan=self._lifespan,
         )
         api.include_router(openai_routes.routes(self._watch))
-        api.include_router(log_routes.routes(self._history, self._log.status))
+        api.include_router(log_routes.conversation_routes(ConversationList(self._history)))
+        api.include_router(log_routes.routes(self._history, self._feedback, self._log.status))
         api.include_router(
             zephyr_routes.routes(
                 self._endpoints,
@@ -116,6 +122,8 @@ class Gateway:
             stack.push_async_callback(self._database.dispose)
             await self._log.start()
             stack.push_async_callback(self._close_log)
+            self._upkeep.start()
+            stack.push_async_callback(self._upkeep.close)
             self._watch.start()
             stack.callback(self._engine.close)
             stack.push_async_callback(self._watch.close)

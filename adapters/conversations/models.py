@@ -1,10 +1,10 @@
-"""The table of exchanges."""
+"""The tables of the log."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Boolean, CheckConstraint, Double, Index, Integer, Text, Uuid, text
-from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy import Boolean, CheckConstraint, Double, Index, Integer, SmallInteger, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import TIMESTAMP, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from adapters.conversations.exchange import Outcome
@@ -16,7 +16,8 @@ _OUTCOMES = ", ".join(f"'{outcome}'" for outcome in Outcome)
 class ExchangeRow(Base):
     """One exchange, field for field; columns of fixed width come first, so that a row has no gaps.
 
-    `parent_id` is no foreign key: what is said is kept even where its parent is not (yet).
+    `parent_id` is no foreign key: what is said is kept even where its parent is not (yet). `words` are what an exchange
+    is found by (`adapters.conversations.said`).
     """
 
     __tablename__ = "exchanges"
@@ -25,8 +26,10 @@ class ExchangeRow(Base):
         Index(None, "caller", "id"),
         Index(None, "conversation_id", "id"),
         Index(None, "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
-        Index(None, "caller", "transcript_hash", postgresql_where=text("transcript_hash IS NOT NULL")),
+        Index(None, "caller", "transcript_hash", "id", postgresql_where=text("transcript_hash IS NOT NULL")),
         Index("ix_exchanges_caller_id_stored", "caller", "id", postgresql_where=text("stored")),
+        Index(None, "words", postgresql_using="gin"),
+        {"postgresql_partition_by": "RANGE (id)"},  # its parts: `adapters.conversations.partitions`
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -52,3 +55,18 @@ class ExchangeRow(Base):
     answer: Mapped[bytes | None] = mapped_column(JsonText)
     transcript_hash: Mapped[UUID | None] = mapped_column(Uuid)
     stored: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    words: Mapped[str | None] = mapped_column(TSVECTOR)
+
+
+class FeedbackRow(Base):
+    """What a caller thinks of an exchange of its own. No foreign key: partitions are dropped without looking here."""
+
+    __tablename__ = "feedback"
+    __table_args__ = (CheckConstraint("rating BETWEEN -1 AND 1", name="rating"),)
+
+    exchange_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    caller: Mapped[str] = mapped_column(Text, primary_key=True)
+    given_at: Mapped[datetime] = mapped_column(TIMESTAMP(timezone=True))
+    preferred_over: Mapped[UUID | None] = mapped_column(Uuid)
+    rating: Mapped[int | None] = mapped_column(SmallInteger)
+    comment: Mapped[str | None] = mapped_column(Text)

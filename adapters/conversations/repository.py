@@ -1,7 +1,6 @@
 """Every query on exchanges. Each one is about a single caller's: nobody reads another's log."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add, attrgetter
@@ -13,20 +12,23 @@ import structlog
 from sqlalchemy import (
     CTE,
     ColumnElement,
+    Executable,
     FromClause,
     RowMapping,
     Select,
     Text,
+    and_,
     cast,
     func,
     literal,
     or_,
     select,
+    true,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.conversations.errors import (
     ConversationTooLong,
@@ -36,6 +38,7 @@ from adapters.conversations.errors import (
 )
 from adapters.conversations.exchange import Exchange, Outcome, decode
 from adapters.conversations.models import ExchangeRow
+from adapters.conversations.said import searched
 from adapters.conversations.spool import Spool, SpoolBroken
 from adapters.database.base import JsonText
 from adapters.database.session import AWAY, blames_data
@@ -43,10 +46,14 @@ from adapters.database.session import AWAY, blames_data
 _log = structlog.get_logger(__name__)
 _exchanges = ExchangeRow.__table__
 _dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-_columns = [column.name for column in _exchanges.columns]
+_columns = [column.name for column in _exchanges.columns if column.name in Exchange.__struct_fields__]
 _values = attrgetter(*_columns)
+_written = (*_columns, "words")
+_read = [_exchanges.c[name] for name in _columns]
 _texts = [column.name for column in _exchanges.columns if isinstance(column.type, JsonText)]
-_ANSWERED = (Outcome.COMPLETED, Outcome.LENGTH)
+ANSWERED = (Outcome.COMPLETED, Outcome.LENGTH)
+_CLOCKS_DIFFER = 24 * 3600 * 1000 << 80  # a day of ids: gateways that make them have clocks of their own
+_MOST_HITS = 10_000  # exchanges of which a search sorts out the newest
 _LONGEST_CONVERSATION = 1000  # exchanges that are followed back from the newest
 
 
@@ -73,6 +80,8 @@ class Filters:
     conversation_id: UUID | None = None
     model: str | None = None
     outcome: Outcome | None = None
+    words: str | None = None
+    """What was said in them, as one writes it for a search engine."""
 
 
 class ExchangeRepository:
@@ -112,10 +121,13 @@ class ExchangeRepository:
         for name in ("conversation_id", "model", "outcome"):
             if (value := getattr(filters, name)) is not None:
                 conditions.append(_exchanges.c[name] == value)
-        async with self._reading() as connection:
-            found = (await connection.execute(self._page_query(conditions, limit))).mappings().all()
+        if filters.conversation_id is not None:
+            conditions.append(not_before(filters.conversation_id))
+        if filters.words is not None:
+            conditions.append(await self._said(conditions, filters.words, limit))
+        found = await self.rows(self._page_query(conditions, limit))
         return Page(
-            exchanges=[_exchange(mapping) for mapping in found],
+            exchanges=[exchange_of(mapping) for mapping in found],
             has_more=bool(found) and found[0]["found"] > len(found),
         )
 
@@ -132,25 +144,37 @@ class ExchangeRepository:
         if not held:
             return await self._stored_conversation(caller, of)
         self._check_length(len(held), sum(map(_length, held)))
-        answered = [one for one in held if one.outcome in _ANSWERED]
+        answered = [one for one in held if one.outcome in ANSWERED]
         if (parent := held[0].parent_id) is not None:
             answered[:0] = (await self._stored_conversation(caller, parent)).exchanges
         return Conversation(id=held[0].conversation_id, exchanges=answered)
 
+    async def branch(self, caller: str, of: UUID) -> list[Exchange]:
+        """What leads from the first exchange to this one, whatever came of it; oldest first. From the database alone.
+
+        Raises:
+            ExchangeNotFound: this caller has no such exchange.
+            ConversationTooLong: there are more exchanges, or longer texts, than are read at once.
+        """
+        return await self._written_branch(caller, of, exact=True)
+
     async def _stored_conversation(self, caller: str, of: UUID) -> Conversation:
-        branch = self._branch(caller, of)
+        found = await self._written_branch(caller, of, exact=False)
+        answered = [one for one in found if one.outcome in ANSWERED]
+        return Conversation(id=found[0].conversation_id, exchanges=answered)
+
+    async def _written_branch(self, caller: str, of: UUID, *, exact: bool) -> list[Exchange]:
+        branch = self._branch(caller, of, exact)
         query = (
-            select(_exchanges, branch.c.bytes)
+            select(*_read, branch.c.bytes)
             .join(branch, branch.c.id == _exchanges.c.id)
             .order_by(branch.c.depth.desc())
         )
-        async with self._reading() as connection:
-            found = (await connection.execute(query)).mappings().all()
+        found = await self.rows(query)
         if not found:
             raise ExchangeNotFound(param="conversation")
         self._check_length(len(found), found[0]["bytes"])
-        answered = [_exchange(mapping) for mapping in found if mapping["outcome"] in _ANSWERED]
-        return Conversation(id=found[0]["conversation_id"], exchanges=answered)
+        return [exchange_of(mapping) for mapping in found]
 
     def _check_length(self, exchanges: int, size: int) -> None:
         if exchanges > _LONGEST_CONVERSATION or size > self._page_bytes:
@@ -167,14 +191,29 @@ class ExchangeRepository:
         return {exchange.id: exchange for exchange in found if exchange.caller == caller}
 
     async def _find(self, caller: str, exchange_id: UUID) -> Exchange | None:
-        query = select(_exchanges).where(_exchanges.c.caller == caller, _exchanges.c.id == exchange_id)
-        async with self._reading() as connection:
-            found = (await connection.execute(query)).mappings().one_or_none()
-        return None if found is None else _exchange(found)
+        query = select(*_read).where(_exchanges.c.caller == caller, _exchanges.c.id == exchange_id)
+        found = await self.rows(query)
+        return exchange_of(found[0]) if found else None
+
+    async def _said(
+        self, conditions: Sequence[ColumnElement[bool]], words: str, limit: int
+    ) -> ColumnElement[bool]:
+        """Rare words are found by their index, common ones from the newest exchange on.
+
+        PostgreSQL would have to guess which they are, and for a rare word its guess would be to read everything.
+        """
+        said = _exchanges.c.words.op("@@")(func.websearch_to_tsquery("simple", words))
+        hits = select(_exchanges.c.id).where(*conditions, said).limit(_MOST_HITS + 1).subquery()
+        newest = (
+            select(hits.c.id, func.count().over().label("hits")).order_by(hits.c.id.desc()).limit(limit + 1)
+        )
+        found = await self.rows(newest)
+        common = bool(found) and found[0]["hits"] > _MOST_HITS
+        return said if common else _exchanges.c.id.in_([hit["id"] for hit in found])
 
     def _page_query(self, conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[Any]:
         newest = _exchanges.c.id.desc()
-        rows = select(_exchanges).where(*conditions).order_by(newest).limit(limit + 1).subquery()
+        rows = select(*_read).where(*conditions).order_by(newest).limit(limit + 1).subquery()
         newest = rows.c.id.desc()
         counted = select(
             rows,
@@ -185,9 +224,11 @@ class ExchangeRepository:
         fits = or_(counted.c.bytes <= self._page_bytes, counted.c.place == 1)
         return select(counted).where(counted.c.place <= limit, fits).order_by(counted.c.place)
 
-    def _branch(self, caller: str, of: UUID) -> CTE:
+    def _branch(self, caller: str, of: UUID, exact: bool) -> CTE:
         """From the exchange to continue back to the first, as (id, parent_id, depth, bytes so far)."""
         mine = _exchanges.c.caller == caller
+        this = _exchanges.c.id == of
+        part = and_(not_before(of), or_(_exchanges.c.conversation_id == of, this))
         last = (
             select(
                 _exchanges.c.id,
@@ -195,8 +236,8 @@ class ExchangeRepository:
                 literal(1).label("depth"),
                 _bytes(_exchanges).label("bytes"),
             )
-            .where(mine, or_(_exchanges.c.conversation_id == of, _exchanges.c.id == of))
-            .order_by(_exchanges.c.outcome.in_(_ANSWERED).desc(), _exchanges.c.id.desc())
+            .where(mine, this if exact else part)
+            .order_by(_exchanges.c.outcome.in_(ANSWERED).desc(), _exchanges.c.id.desc())
             .limit(1)
             .cte("branch", recursive=True)
         )
@@ -209,11 +250,15 @@ class ExchangeRepository:
         )
         return last.union_all(parents)
 
-    @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+    async def rows(self, statement: Executable | str, values: Sequence[object] = ()) -> Sequence[RowMapping]:
+        """The rows that one statement gives; a text is in asyncpg's own form."""
         try:
             async with self._engine.connect() as connection:
-                yield connection
+                if isinstance(statement, str):
+                    result = await connection.exec_driver_sql(statement, tuple(values))
+                else:
+                    result = await connection.execute(statement)
+                return result.mappings().all() if result.returns_rows else ()
         except (DBAPIError, NoConnectionFree, *AWAY) as error:
             if blames_data(error):
                 raise
@@ -227,10 +272,11 @@ def insert_statement() -> str:
     It finds the parent by the transcript that the exchange goes on from: then the exchange joins the parent's
     conversation, and what the client repeated is not stored again.
     """
-    number = {name: f"${place}" for place, name in enumerate((*_columns, "follows", "whole"), 1)}
+    number = {name: f"${place}" for place, name in enumerate((*_written, "follows", "whole"), 1)}
     values = {
         name: f"CAST({number[name]} AS {_exchanges.c[name].type.compile(_dialect)})" for name in _columns
     }
+    values["words"] = f"to_tsvector('simple', CAST({number['words']} AS TEXT))"
     values["conversation_id"] = f"coalesce(parent.conversation_id, {values['conversation_id']})"
     values["parent_id"] = f"coalesce(parent.id, {values['parent_id']})"
     values["input"] = (
@@ -238,8 +284,8 @@ def insert_statement() -> str:
         f" ELSE {values['input']} END"
     )
     return f"""
-        INSERT INTO exchanges ({", ".join(_columns)})
-        SELECT {", ".join(values[name] for name in _columns)}
+        INSERT INTO exchanges ({", ".join(_written)})
+        SELECT {", ".join(values[name] for name in _written)}
         FROM (SELECT) AS one LEFT JOIN LATERAL (
             SELECT id, conversation_id FROM exchanges
             WHERE caller = CAST({number["caller"]} AS TEXT) AND transcript_hash = CAST({number["follows"]} AS UUID)
@@ -259,7 +305,7 @@ def row(exchange: Exchange) -> list[object]:
         whole = _whole(exchange).decode() if exchange.follows else None
     except UnicodeDecodeError:
         raise ExchangeRefused from None
-    return [*values, exchange.follows, whole]
+    return [*values, searched(exchange), exchange.follows, whole]
 
 
 def as_written(exchange: Exchange) -> Exchange:
@@ -276,7 +322,7 @@ def _whole(exchange: Exchange) -> bytes:
 
 def branch_of(held: Mapping[UUID, Exchange], of: UUID) -> list[Exchange]:
     """Of exchanges that are held in order, those that lead to `of`, or to the newest answered one; oldest first."""
-    answered = [id for id, exchange in held.items() if exchange.outcome in _ANSWERED]
+    answered = [id for id, exchange in held.items() if exchange.outcome in ANSWERED]
     last = of if of in held else next(reversed(answered or list(held)), None)
     branch: list[Exchange] = []
     while last is not None and last in held:
@@ -289,9 +335,17 @@ def _length(exchange: Exchange) -> int:
     return sum(len(getattr(exchange, name) or b"") for name in _texts)
 
 
-def _exchange(mapping: RowMapping) -> Exchange:
+def exchange_of(mapping: RowMapping) -> Exchange:
+    """The exchange of a row."""
     values: dict[str, Any] = {name: mapping[name] for name in _columns}
     return Exchange(**values | {"outcome": Outcome(mapping["outcome"])})
+
+
+def not_before(conversation: UUID) -> ColumnElement[bool]:
+    """Spares looking for a conversation in partitions from before it began: its id is that of its first exchange."""
+    if conversation.version != 7:
+        return true()
+    return _exchanges.c.id >= UUID(int=max(0, conversation.int - _CLOCKS_DIFFER))
 
 
 def _bytes(table: FromClause) -> ColumnElement[int]:

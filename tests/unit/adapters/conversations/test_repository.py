@@ -21,9 +21,10 @@ def test_values_stand_in_the_order_of_the_statement() -> None:
     names = found[1].split(", ")
     follows = uuid4()
     exchange = an_exchange(metadata=b'{"a": 1}', input=b'["b"]', earlier=b'["a"]', follows=follows)
-    assert set(names) == set(Exchange.__struct_fields__) - _USED_UP
-    *values, followed, whole = row(exchange)
-    for name, value in zip(names, values, strict=True):
+    assert set(names) == set(Exchange.__struct_fields__) - _USED_UP | {"words"}
+    *values, words, followed, whole = row(exchange)
+    assert (names[-1], words) == ("words", "b\nHi")
+    for name, value in zip(names[:-1], values, strict=True):
         written = getattr(exchange, name)
         assert value == (written.decode() if isinstance(written, bytes) else written)
     assert (followed, whole) == (follows, '["a","b"]')
