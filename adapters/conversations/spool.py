@@ -152,11 +152,20 @@ class SpoolFile:
             WHERE conversation = coalesce((SELECT conversation FROM records WHERE id = :id), :id) ORDER BY place"""
         return [record for (record,) in self._connection.execute(query, {"id": id.bytes})]
 
-    def erase(self, id: UUID) -> None:
-        """Remove one record, wherever it is, and every trace of it from the file."""
+    def everything(self) -> Iterator[tuple[UUID, bytes]]:
+        """Every record, with its id, also those that were set aside; as the disk has kept them."""
+        both = "SELECT id, record FROM records UNION ALL SELECT id, record FROM refused"
+        for id, content in self._connection.execute(both):
+            yield UUID(bytes=id), content
+
+    def erase(self, *ids: UUID) -> None:
+        """Remove records, wherever they are, and every trace of them from the file."""
         with self._transaction():
             for table in ("records", "refused"):
-                self._connection.execute(f"DELETE FROM {table} WHERE id = ?", (id.bytes,))  # noqa: S608
+                self._connection.executemany(
+                    f"DELETE FROM {table} WHERE id = ?",  # noqa: S608
+                    [(id.bytes,) for id in ids],
+                )
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def count(self, table: str = "records") -> int:
