@@ -122,7 +122,8 @@ def _sockets(sockets: Mapping[str, str], base: str) -> Iterator[EndpointCard]:
 
 def _curl(method: str, url: str, operation: Mapping[str, Any]) -> str:
     content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    address = shlex.quote(url) if "{" in url else url
     if content is None:
-        return f"curl {shlex.quote(url) if '{' in url else url}"
+        return f"curl {address}" if method == "get" else f"curl -X {method.upper()} {address}"
     body = shlex.quote(json.dumps(content["example"], ensure_ascii=False))
-    return f"curl {url} \\\n  -H 'Content-Type: application/json' \\\n  -d {body}"
+    return f"curl {address} \\\n  -H 'Content-Type: application/json' \\\n  -d {body}"

@@ -101,7 +101,8 @@ def test_nothing_that_the_page_shows_becomes_a_part_of_it(
 
 
 def test_the_examples_on_the_page_run(gateway: Gateway, engine: ScriptedEngine) -> None:
-    cards = [card for card in gateway.get("/").json["endpoints"] if card["method"] == "POST"]
+    posts = [card for card in gateway.get("/").json["endpoints"] if card["method"] == "POST"]
+    cards = [card for card in posts if "{" not in card["path"]]  # whoever calls those has an id
     assert len(cards) >= 7
     for card in cards:
         words = [word for word in shlex.split(card["example"]) if word != "\n"]

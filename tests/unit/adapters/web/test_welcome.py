@@ -47,6 +47,12 @@ def test_the_example_of_a_post_is_a_command_that_a_shell_takes() -> None:
     assert command[-1] == '{"text": "it\'s \\"odd\\" $HOME `x`\\n", "n": 1}'
 
 
+def test_the_example_of_a_delete_deletes_what_the_reader_names() -> None:
+    content = page(_a={"delete": {}}, _b={"get": {}})
+    assert card(content, "/a").example == "curl -X DELETE http://localhost:8000/a"
+    assert card(content, "/b").example == "curl http://localhost:8000/b"
+
+
 @pytest.mark.parametrize(
     ("state", "ready", "problem"),
     [
