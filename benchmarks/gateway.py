@@ -10,10 +10,7 @@ import argparse
 import asyncio
 import json
 import os
-import re
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -26,14 +23,13 @@ import asyncpg
 
 from benchmarks import report
 from benchmarks.compiled import NoCompiler, compiled
+from benchmarks.database import embedded_database
 from benchmarks.measures import Cores, Figures, Measurement, Plan, Target, wait_for_answer
 from benchmarks.peers import RELAYS, NotInstalled, Place
 from benchmarks.processes import Process, free_port, stop_in_order
 
 _ROOT = Path(__file__).parents[1]
 _OPEN_FILES = 8192
-_DATABASE_SECONDS = 60
-_URL = re.compile(r"^DATABASE_URL=(?P<url>\S+)$", re.MULTILINE)
 _QUICK = Plan(latency=0.5, load=1.0, held=100, held_seconds=1.0)
 
 
@@ -50,10 +46,7 @@ class Bench:
         engine_command = (compiled("null_engine", self._folder), str(self._engine_port))
         engine = Process(engine_command, core=self._cores.rest, log=self._folder / "engine.log")
         self._engine = stack.enter_context(engine)
-        self._database = stack.enter_context(self._embedded_database())
-        self._database_url = self._announced_url()
-        environment = {"PATH": os.environ["PATH"], "DATABASE_URL": self._database_url}
-        subprocess.run([sys.executable, "-m", "adapters", "migrate"], cwd=_ROOT, env=environment, check=True)
+        self._database = stack.enter_context(embedded_database(self._folder, self._cores.rest))
 
     def measure(self, name: str) -> Figures:
         """Start one relay, measure it and stop it.
@@ -68,7 +61,7 @@ class Bench:
             port=free_port(),
             engine_port=self._engine_port,
             folder=self._folder,
-            database_url=self._database_url,
+            database_url=self._database.url,
         )
         launch = RELAYS[name](place)
         logged = self._logged()
@@ -93,27 +86,12 @@ class Bench:
             cores=self._cores,
             plan=self._plan,
             folder=self._folder,
-            database_pid=self._database.pid,
+            database_pid=self._database.process.pid,
             engine_pid=self._engine.pid,
         )
 
-    def _embedded_database(self) -> Process:
-        environment = {"PYTHONPATH": str(_ROOT), "ZEPHYR_HOME": str(self._folder)}
-        command = [sys.executable, "-m", "zephyr", "db"]
-        return Process(
-            command, core=self._cores.rest, log=self._folder / "database.log", environment=environment
-        )
-
-    def _announced_url(self) -> str:
-        limit = time.monotonic() + _DATABASE_SECONDS
-        while not (said := _URL.search(self._database.last_words)):
-            if self._database.ended or time.monotonic() > limit:
-                raise RuntimeError(f"there is no database:\n{self._database.last_words}")
-            time.sleep(0.05)
-        return said["url"]
-
     def _logged(self) -> int:
-        return asyncio.run(_count_completed(self._database_url))
+        return asyncio.run(_count_completed(self._database.url))
 
 
 def run(names: Sequence[str], rounds: int, plan: Plan) -> dict[str, list[Figures]]:
