@@ -17,11 +17,13 @@ from adapters.access.gate import Gate, RequestIds
 from adapters.completions.relay import Completions
 from adapters.completions.requests import ChatRequest, CompletionRequest
 from adapters.conversations import routes as log_routes
+from adapters.conversations.deletion import Deletion
 from adapters.conversations.errors import LogUnavailable
 from adapters.conversations.feedback import FeedbackRepository
 from adapters.conversations.listing import ConversationList
 from adapters.conversations.metrics import LogMetrics
 from adapters.conversations.repository import ExchangeRepository
+from adapters.conversations.stored import StoredExchanges
 from adapters.conversations.upkeep import LogUpkeep
 from adapters.conversations.writer import ExchangeWriter
 from adapters.database.session import create_engine
@@ -33,7 +35,7 @@ from adapters.gpu.nvml import Nvml
 from adapters.gpu.sampler import Sampler
 from adapters.observability import health, metrics
 from adapters.observability.health import Part
-from adapters.openai import documentation
+from adapters.openai import documentation, stored_routes
 from adapters.openai import routes as openai_routes
 from adapters.openai.door import GenerationDoor
 from adapters.refusals import install as install_refusals
@@ -68,7 +70,11 @@ class Gateway:
         self._formatter = Formatter(settings.code)
         self._sampler = Sampler(Nvml(), EngineMeter(self._engine, self._watch), settings.gpu)
         self._endpoints = load_endpoints(settings.zephyr)
-        chat = GenerationDoor("/v1/chat/completions", ChatRequest, self._completions, settings)
+        self._deletion = Deletion(self._history, self._log.erase)
+        chat = GenerationDoor(
+            "/v1/chat/completions", ChatRequest, self._completions, settings, beside=("GET",)
+        )
+        self._stored = StoredExchanges(self._history, chat.path)
         completions = GenerationDoor("/v1/completions", CompletionRequest, self._completions, settings)
         doors: dict[str, GenerationDoor[Any]] = {door.path: door for door in (chat, completions)}
         self._api = self._framework(list(doors.values()))
@@ -91,7 +97,8 @@ class Gateway:
         )
         api.include_router(openai_routes.routes(self._watch))
         api.include_router(log_routes.conversation_routes(ConversationList(self._history)))
-        api.include_router(log_routes.routes(self._history, self._feedback, self._log.status))
+        api.include_router(stored_routes.routes(self._stored, self._deletion, self._settings.server))
+        api.include_router(log_routes.routes(self._history, self._feedback, self._deletion, self._log.status))
         api.include_router(
             zephyr_routes.routes(
                 self._endpoints,
@@ -191,4 +198,6 @@ class _Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         door = self._doors.get(scope["path"]) if scope["type"] == "http" else None
+        if door is not None and scope["method"] in door.beside:
+            door = None
         await (door or self._rest)(scope, receive, send)

@@ -72,6 +72,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     """Names everything that was said up to and including the answer (`adapters.completions.threads`)."""
     stored: bool = False
     """Whether the client asked for it to be kept for OpenAI's stateful API (`store`)."""
+    deleted_at: datetime | None = None
+    """When its caller deleted what was said in it; None where that is still there."""
 
     # Not columns: they are used up when the exchange is written.
     follows: UUID | None = None
@@ -79,6 +81,19 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     earlier: bytes | None = None
     """JSON array: what the client repeated from before `input`; written in front of it where no parent is found."""
 
+
+DELETED: dict[str, object] = {
+    "fingerprint": None,
+    "finish_reason": None,
+    "error": None,
+    "metadata": b"{}",
+    "parameters": b"{}",
+    "input": b"null",
+    "answer": None,
+    "transcript_hash": None,
+    "stored": False,
+}
+"""What a deleted exchange has instead of what was said. Who asked which model when, and what that took, remains."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Exchange)
@@ -99,6 +114,11 @@ def decode(content: bytes) -> Exchange:
         return _decoder.decode(content)
     except msgspec.MsgspecError:
         raise ExchangeRefused from None
+
+
+def deleted(exchange: Exchange, at: datetime) -> Exchange:
+    """The same exchange without what was said in it."""
+    return msgspec.structs.replace(exchange, **DELETED, earlier=None, deleted_at=exchange.deleted_at or at)
 
 
 def accepted_at(id: UUID) -> datetime:

@@ -21,13 +21,13 @@ from adapters.conversations.repository import ANSWERED, ExchangeRepository
 _AT_ONCE = 1000  # ids that are looked up at a time
 _LOWEST, _HIGHEST = UUID(int=0), UUID(int=2**128 - 1)
 _ANSWERED = ", ".join(f"'{outcome}'" for outcome in ANSWERED)
-_WANTED = (
-    f"caller = $1 AND id > $2 AND id < $3 AND ($4::text IS NULL OR model = $4) AND outcome IN ({_ANSWERED})"
-)
+_WANTED = f"""caller = $1 AND id > $2 AND id < $3 AND ($4::text IS NULL OR model = $4) AND outcome IN ({_ANSWERED})
+        AND deleted_at IS NULL"""
 _LEAVES = f"""
     SELECT id FROM exchanges AS one WHERE {_WANTED} AND NOT EXISTS (
         SELECT FROM exchanges AS next
-        WHERE next.parent_id = one.id AND next.caller = one.caller AND next.outcome IN ({_ANSWERED}))
+        WHERE next.parent_id = one.id AND next.caller = one.caller AND next.outcome IN ({_ANSWERED})
+            AND next.deleted_at IS NULL)
     ORDER BY id LIMIT {_AT_ONCE}"""  # noqa: S608  # constants of ours
 _RATED = f"""
     SELECT id FROM exchanges WHERE {_WANTED} AND id IN (
@@ -127,7 +127,7 @@ class Export:
 
 
 class NoMessages(Exception):
-    """This is not a conversation of messages that ends with an answer, or no text can hold it."""
+    """This is not a conversation of messages that ends with an answer, some of it was deleted, or no text can hold it."""
 
 
 def messages_of(branch: Sequence[Exchange]) -> list[Message]:
@@ -136,7 +136,7 @@ def messages_of(branch: Sequence[Exchange]) -> list[Message]:
     Raises:
         NoMessages: there are none.
     """
-    if branch[-1].outcome not in ANSWERED:
+    if branch[-1].outcome not in ANSWERED or any(exchange.deleted_at for exchange in branch):
         raise NoMessages
     messages: list[Message] = []
     for exchange in branch:

@@ -61,7 +61,7 @@ class FeedbackRepository:
             ExchangeNotFound: this caller has no such exchange, or none that it is preferred over.
             NoSibling: the other one is not in the same place.
         """
-        exchange = await self._exchanges.get(caller, exchange_id)
+        exchange = await self._there(caller, exchange_id)
         other = values.get("preferred_over")
         if isinstance(other, UUID):
             await self._check_sibling(caller, exchange, other)
@@ -76,9 +76,16 @@ class FeedbackRepository:
         await self._exchanges.rows(delete(_feedback).where(key, empty))
         return await self.of(caller, exchange_id)
 
+    async def _there(self, caller: str, exchange_id: UUID) -> Exchange:
+        """The exchange, of which nothing can be thought any more once it was deleted."""
+        exchange = await self._exchanges.get(caller, exchange_id)
+        if exchange.deleted_at is not None:
+            raise ExchangeNotFound("This exchange was deleted.", param="id")
+        return exchange
+
     async def _check_sibling(self, caller: str, exchange: Exchange, other_id: UUID) -> None:
         try:
-            other = await self._exchanges.get(caller, other_id)
+            other = await self._there(caller, other_id)
         except ExchangeNotFound as error:
             error.param = "preferred_over"
             raise

@@ -17,20 +17,23 @@ _PAGE = f"""
         first.started_at AS created_at, first.input, counted.exchanges
     FROM (
         SELECT id, conversation_id, started_at FROM exchanges AS one
-        WHERE caller = $1 AND id < $2 AND id = (
-            SELECT id FROM exchanges AS later WHERE later.conversation_id = one.conversation_id AND later.caller = $1
+        WHERE caller = $1 AND id < $2 AND deleted_at IS NULL AND id = (
+            SELECT id FROM exchanges AS later
+            WHERE later.conversation_id = one.conversation_id AND later.caller = $1 AND later.deleted_at IS NULL
             ORDER BY later.id DESC LIMIT 1)
         ORDER BY id DESC LIMIT $3
     ) AS newest
     CROSS JOIN LATERAL (
         SELECT started_at, CASE WHEN octet_length(input::text) <= {_MOST_READ_BYTES} THEN input::text END AS input
-        FROM exchanges WHERE conversation_id = newest.conversation_id AND caller = $1 ORDER BY exchanges.id LIMIT 1
+        FROM exchanges WHERE conversation_id = newest.conversation_id AND caller = $1 AND deleted_at IS NULL
+        ORDER BY exchanges.id LIMIT 1
     ) AS first
     CROSS JOIN LATERAL (
-        SELECT count(*) AS exchanges FROM exchanges WHERE conversation_id = newest.conversation_id AND caller = $1
+        SELECT count(*) AS exchanges FROM exchanges
+        WHERE conversation_id = newest.conversation_id AND caller = $1 AND deleted_at IS NULL
     ) AS counted
     ORDER BY newest.id DESC"""  # noqa: S608  # a number of ours
-"""The newest exchange of each conversation stands for it: then the newest ones are found from the newest exchange on,
+"""What was deleted is not there. The newest exchange of each conversation stands for it: then the newest ones are found from the newest exchange on,
 and nothing is read of conversations that were on an earlier page, or come on a later one."""
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from adapters.conversations.writer import LogStatus
+from adapters.conversations.status import LogStatus
 
 _COUNTERS = {
     "accepted": "Exchanges that the log was given.",

@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Boolean, CheckConstraint, Double, Index, Integer, SmallInteger, Text, Uuid, text
-from sqlalchemy.dialects.postgresql import TIMESTAMP, TSVECTOR
+from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from adapters.conversations.exchange import Outcome
@@ -16,8 +16,9 @@ _OUTCOMES = ", ".join(f"'{outcome}'" for outcome in Outcome)
 class ExchangeRow(Base):
     """One exchange, field for field; columns of fixed width come first, so that a row has no gaps.
 
-    `parent_id` is no foreign key: what is said is kept even where its parent is not (yet). `words` are what an exchange
-    is found by (`adapters.conversations.said`).
+    `parent_id` is no foreign key: what is said is kept even where its parent is not (yet). `metadata_pairs` and `words`
+    are no facts of their own: they let what is stored be found by its metadata (`adapters.conversations.pairs`; null
+    elsewhere), and everything by what was said (`adapters.conversations.said`).
     """
 
     __tablename__ = "exchanges"
@@ -28,6 +29,12 @@ class ExchangeRow(Base):
         Index(None, "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
         Index(None, "caller", "transcript_hash", "id", postgresql_where=text("transcript_hash IS NOT NULL")),
         Index("ix_exchanges_caller_id_stored", "caller", "id", postgresql_where=text("stored")),
+        Index(
+            None,
+            "metadata_pairs",
+            postgresql_using="gin",
+            postgresql_where=text("metadata_pairs IS NOT NULL"),
+        ),
         Index(None, "words", postgresql_using="gin"),
         {"postgresql_partition_by": "RANGE (id)"},  # its parts: `adapters.conversations.partitions`
     )
@@ -55,6 +62,8 @@ class ExchangeRow(Base):
     answer: Mapped[bytes | None] = mapped_column(JsonText)
     transcript_hash: Mapped[UUID | None] = mapped_column(Uuid)
     stored: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    deleted_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(timezone=True))
+    metadata_pairs: Mapped[list[UUID] | None] = mapped_column(ARRAY(Uuid))
     words: Mapped[str | None] = mapped_column(TSVECTOR)
 
 

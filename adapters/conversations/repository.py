@@ -17,6 +17,7 @@ from sqlalchemy import (
     RowMapping,
     Select,
     Text,
+    UnaryExpression,
     and_,
     cast,
     func,
@@ -30,6 +31,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.conversations import pairs
 from adapters.conversations.errors import (
     ConversationTooLong,
     ExchangeNotFound,
@@ -48,7 +50,7 @@ _exchanges = ExchangeRow.__table__
 _dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 _columns = [column.name for column in _exchanges.columns if column.name in Exchange.__struct_fields__]
 _values = attrgetter(*_columns)
-_written = (*_columns, "words")
+_written = (*_columns, "metadata_pairs", "words")
 _read = [_exchanges.c[name] for name in _columns]
 _texts = [column.name for column in _exchanges.columns if isinstance(column.type, JsonText)]
 ANSWERED = (Outcome.COMPLETED, Outcome.LENGTH)
@@ -59,7 +61,7 @@ _LONGEST_CONVERSATION = 1000  # exchanges that are followed back from the newest
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """Exchanges, newest first, and whether there are older ones."""
+    """Exchanges, newest first where nothing else was asked for, and whether there are more."""
 
     exchanges: Sequence[Exchange]
     has_more: bool
@@ -101,11 +103,13 @@ class ExchangeRepository:
         Raises:
             ExchangeNotFound: this caller has no such exchange.
         """
-        held = await self._held(caller, exchange_id)
-        found = held.get(exchange_id) or await self._find(caller, exchange_id)
-        if found is None:
+        held = await self.held(caller, exchange_id)
+        if exchange_id in held:
+            return held[exchange_id]
+        found = await self.rows(select(*_read).where(*_one(caller, exchange_id)))
+        if not found:
             raise ExchangeNotFound(param="id")
-        return found
+        return exchange_of(found[0])
 
     async def page(self, caller: str, *, filters: Filters, limit: int, after: UUID | None = None) -> Page:
         """Up to `limit` exchanges, newest first, that are older than `after`; fewer where their texts are long.
@@ -113,23 +117,54 @@ class ExchangeRepository:
         Raises:
             ExchangeNotFound: this caller has no exchange `after`.
         """
-        if after is not None and await self._find(caller, after) is None:
-            raise ExchangeNotFound(param="after")
-        conditions = [_exchanges.c.caller == caller]
-        if after is not None:
-            conditions.append(_exchanges.c.id < after)
+        conditions: list[ColumnElement[bool]] = []
         for name in ("conversation_id", "model", "outcome"):
             if (value := getattr(filters, name)) is not None:
                 conditions.append(_exchanges.c[name] == value)
         if filters.conversation_id is not None:
             conditions.append(not_before(filters.conversation_id))
         if filters.words is not None:
-            conditions.append(await self._said(conditions, filters.words, limit))
-        found = await self.rows(self._page_query(conditions, limit))
+            conditions.append(await self._said(caller, filters.words, limit=limit, after=after))
+        return await self.select(caller, conditions, limit=limit, after=after)
+
+    async def select(
+        self,
+        caller: str,
+        conditions: Sequence[ColumnElement[bool]],
+        *,
+        limit: int,
+        after: UUID | None,
+        ascending: bool = False,
+    ) -> Page:
+        """A page of the caller's exchanges that meet the conditions, in the order of their ids.
+
+        Raises:
+            ExchangeNotFound: this caller has no exchange `after`.
+        """
+        wanted = [_exchanges.c.caller == caller, *conditions]
+        if after is not None:
+            if not await self.rows(select(_exchanges.c.id).where(*_one(caller, after))):
+                raise ExchangeNotFound(param="after")
+            wanted.append(_exchanges.c.id > after if ascending else _exchanges.c.id < after)
+        found = await self.rows(self._page_query(wanted, limit, ascending))
         return Page(
             exchanges=[exchange_of(mapping) for mapping in found],
             has_more=bool(found) and found[0]["found"] > len(found),
         )
+
+    async def _said(self, caller: str, words: str, *, limit: int, after: UUID | None) -> ColumnElement[bool]:
+        """Rare words are found by their index, common ones from the newest exchange on.
+
+        PostgreSQL would have to guess which they are, and for a rare word its guess would be to read everything.
+        """
+        said = _exchanges.c.words.op("@@")(func.websearch_to_tsquery("simple", words))
+        older = true() if after is None else _exchanges.c.id < after
+        hits = select(_exchanges.c.id).where(_exchanges.c.caller == caller, older, said).limit(_MOST_HITS + 1)
+        found = hits.subquery()
+        newest = select(found.c.id, func.count().over().label("hits")).order_by(found.c.id.desc())
+        rows = await self.rows(newest.limit(limit + 1))
+        common = bool(rows) and rows[0]["hits"] > _MOST_HITS
+        return said if common else _exchanges.c.id.in_([row["id"] for row in rows])
 
     async def conversation(self, caller: str, of: UUID) -> Conversation:
         """What a new exchange continues: `of` is a conversation, or the exchange up to which to go.
@@ -140,30 +175,28 @@ class ExchangeRepository:
             ExchangeNotFound: this caller has no such conversation or exchange.
             ConversationTooLong: it has more exchanges, or longer texts, than can be continued.
         """
-        held = branch_of(await self._held(caller, of), of)
-        if not held:
-            return await self._stored_conversation(caller, of)
-        self._check_length(len(held), sum(map(_length, held)))
-        answered = [one for one in held if one.outcome in ANSWERED]
-        if (parent := held[0].parent_id) is not None:
-            answered[:0] = (await self._stored_conversation(caller, parent)).exchanges
-        return Conversation(id=held[0].conversation_id, exchanges=answered)
+        branch = await self.branch(caller, of, exact=False)
+        told = [one for one in branch if one.outcome in ANSWERED and one.deleted_at is None]
+        return Conversation(id=branch[0].conversation_id, exchanges=told)
 
-    async def branch(self, caller: str, of: UUID) -> list[Exchange]:
-        """What leads from the first exchange to this one, whatever came of it; oldest first. From the database alone.
+    async def branch(self, caller: str, of: UUID, *, exact: bool = True) -> list[Exchange]:
+        """What leads from the first exchange to this one, whatever came of it, deleted ones included; oldest first.
+
+        Unless it is to be `exact`, `of` may be a conversation as well.
 
         Raises:
             ExchangeNotFound: this caller has no such exchange.
             ConversationTooLong: there are more exchanges, or longer texts, than are read at once.
         """
-        return await self._written_branch(caller, of, exact=True)
+        held = await self.held(caller, of)
+        newest = branch_of(held, of) if of in held or not exact else []
+        if not newest:
+            return await self._written_branch(caller, of, exact=exact)
+        self._check_length(len(newest), sum(map(_length, newest)))
+        parent = newest[0].parent_id
+        return newest if parent is None else [*await self._written_branch(caller, parent), *newest]
 
-    async def _stored_conversation(self, caller: str, of: UUID) -> Conversation:
-        found = await self._written_branch(caller, of, exact=False)
-        answered = [one for one in found if one.outcome in ANSWERED]
-        return Conversation(id=found[0].conversation_id, exchanges=answered)
-
-    async def _written_branch(self, caller: str, of: UUID, *, exact: bool) -> list[Exchange]:
+    async def _written_branch(self, caller: str, of: UUID, *, exact: bool = True) -> list[Exchange]:
         branch = self._branch(caller, of, exact)
         query = (
             select(*_read, branch.c.bytes)
@@ -180,7 +213,7 @@ class ExchangeRepository:
         if exchanges > _LONGEST_CONVERSATION or size > self._page_bytes:
             raise ConversationTooLong
 
-    async def _held(self, caller: str, of: UUID) -> dict[UUID, Exchange]:
+    async def held(self, caller: str, of: UUID) -> dict[UUID, Exchange]:
         """What the spool holds of an exchange or of its conversation, oldest first."""
         if self._spool is None:
             return {}
@@ -190,35 +223,17 @@ class ExchangeRepository:
             return {}  # the spool says so itself
         return {exchange.id: exchange for exchange in found if exchange.caller == caller}
 
-    async def _find(self, caller: str, exchange_id: UUID) -> Exchange | None:
-        query = select(*_read).where(_exchanges.c.caller == caller, _exchanges.c.id == exchange_id)
-        found = await self.rows(query)
-        return exchange_of(found[0]) if found else None
+    def _page_query(
+        self, conditions: Sequence[ColumnElement[bool]], limit: int, ascending: bool
+    ) -> Select[Any]:
+        def order(table: FromClause) -> UnaryExpression[UUID]:
+            return table.c.id.asc() if ascending else table.c.id.desc()
 
-    async def _said(
-        self, conditions: Sequence[ColumnElement[bool]], words: str, limit: int
-    ) -> ColumnElement[bool]:
-        """Rare words are found by their index, common ones from the newest exchange on.
-
-        PostgreSQL would have to guess which they are, and for a rare word its guess would be to read everything.
-        """
-        said = _exchanges.c.words.op("@@")(func.websearch_to_tsquery("simple", words))
-        hits = select(_exchanges.c.id).where(*conditions, said).limit(_MOST_HITS + 1).subquery()
-        newest = (
-            select(hits.c.id, func.count().over().label("hits")).order_by(hits.c.id.desc()).limit(limit + 1)
-        )
-        found = await self.rows(newest)
-        common = bool(found) and found[0]["hits"] > _MOST_HITS
-        return said if common else _exchanges.c.id.in_([hit["id"] for hit in found])
-
-    def _page_query(self, conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[Any]:
-        newest = _exchanges.c.id.desc()
-        rows = select(*_read).where(*conditions).order_by(newest).limit(limit + 1).subquery()
-        newest = rows.c.id.desc()
+        rows = select(*_read).where(*conditions).order_by(order(_exchanges)).limit(limit + 1).subquery()
         counted = select(
             rows,
-            func.sum(_bytes(rows)).over(order_by=newest).label("bytes"),
-            func.row_number().over(order_by=newest).label("place"),
+            func.sum(_bytes(rows)).over(order_by=order(rows)).label("bytes"),
+            func.row_number().over(order_by=order(rows)).label("place"),
             func.count().over().label("found"),
         ).subquery()
         fits = or_(counted.c.bytes <= self._page_bytes, counted.c.place == 1)
@@ -229,6 +244,7 @@ class ExchangeRepository:
         mine = _exchanges.c.caller == caller
         this = _exchanges.c.id == of
         part = and_(not_before(of), or_(_exchanges.c.conversation_id == of, this))
+        answered = and_(_exchanges.c.outcome.in_(ANSWERED), _exchanges.c.deleted_at.is_(None))
         last = (
             select(
                 _exchanges.c.id,
@@ -237,7 +253,7 @@ class ExchangeRepository:
                 _bytes(_exchanges).label("bytes"),
             )
             .where(mine, this if exact else part)
-            .order_by(_exchanges.c.outcome.in_(ANSWERED).desc(), _exchanges.c.id.desc())
+            .order_by(answered.desc(), _exchanges.c.id.desc())
             .limit(1)
             .cte("branch", recursive=True)
         )
@@ -262,8 +278,12 @@ class ExchangeRepository:
         except (DBAPIError, NoConnectionFree, *AWAY) as error:
             if blames_data(error):
                 raise
-            _log.warning("the log cannot be read", event_key="log_unreadable", error=type(error).__name__)
+            _log.warning("the log cannot be used", event_key="log_unreadable", error=type(error).__name__)
             raise LogUnavailable("The conversation log cannot be read now; try again shortly.") from None
+
+
+def _one(caller: str, id: UUID) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return _exchanges.c.caller == caller, _exchanges.c.id == id
 
 
 def insert_statement() -> str:
@@ -274,7 +294,7 @@ def insert_statement() -> str:
     """
     number = {name: f"${place}" for place, name in enumerate((*_written, "follows", "whole"), 1)}
     values = {
-        name: f"CAST({number[name]} AS {_exchanges.c[name].type.compile(_dialect)})" for name in _columns
+        name: f"CAST({number[name]} AS {_exchanges.c[name].type.compile(_dialect)})" for name in _written
     }
     values["words"] = f"to_tsvector('simple', CAST({number['words']} AS TEXT))"
     values["conversation_id"] = f"coalesce(parent.conversation_id, {values['conversation_id']})"
@@ -305,7 +325,12 @@ def row(exchange: Exchange) -> list[object]:
         whole = _whole(exchange).decode() if exchange.follows else None
     except UnicodeDecodeError:
         raise ExchangeRefused from None
-    return [*values, searched(exchange), exchange.follows, whole]
+    found_by = (_pairs(exchange) if exchange.stored else None, searched(exchange))
+    return [*values, *found_by, exchange.follows, whole]
+
+
+def _pairs(exchange: Exchange) -> list[UUID] | None:
+    return pairs.hashed(exchange.caller, msgspec.json.decode(exchange.metadata)) or None
 
 
 def as_written(exchange: Exchange) -> Exchange:

@@ -6,12 +6,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from adapters.access.callers import LOCAL
+from adapters.conversations.deletion import Deletion
 from adapters.conversations.feedback import FeedbackRepository
 from adapters.conversations.listing import ConversationList
 from adapters.conversations.repository import ExchangeRepository, Filters
 from adapters.conversations.schemas import (
     ConversationPage,
     ConversationQuery,
+    DeletedExchange,
     ExchangeId,
     ExchangePage,
     ExchangeWithFeedback,
@@ -25,7 +27,7 @@ from adapters.conversations.schemas import (
     feedback_view,
     page_json,
 )
-from adapters.conversations.writer import LogStatus
+from adapters.conversations.status import LogStatus
 from adapters.errors import InvalidRequest
 
 _ERROR = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
@@ -34,15 +36,18 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
         "description": "There is no such exchange, or `param` names what is not valid.",
         "content": _ERROR,
     },
-    503: {"description": "The log cannot be read now.", "content": _ERROR},
+    503: {"description": "The log cannot be used now.", "content": _ERROR},
 }
 _A_FEEDBACK = {"rating": 1, "comment": "Just what I needed."}
 
 
 def routes(
-    repository: ExchangeRepository, feedback: FeedbackRepository, status: Callable[[], LogStatus]
+    repository: ExchangeRepository,
+    feedback: FeedbackRepository,
+    deletion: Deletion,
+    status: Callable[[], LogStatus],
 ) -> APIRouter:
-    """The routes over these repositories."""
+    """The routes over this log."""
     router = APIRouter(prefix="/log", tags=["Log"], responses=_REFUSALS)
 
     @router.get("/status", summary="Where every exchange is that this gateway process was given")
@@ -78,6 +83,12 @@ def routes(
         if not given.model_fields_set:
             raise InvalidRequest("Give a rating, a comment or preferred_over.", param="rating")
         return FeedbackView.model_validate(feedback_view(await feedback.give(LOCAL, id, given.values())))
+
+    @router.delete("/exchanges/{id}", summary="Delete what was said in an exchange")
+    async def delete_exchange(id: ExchangeId) -> DeletedExchange:
+        """It stays in the log with its times, model and token counts, and without its texts."""
+        await deletion.delete(await repository.get(LOCAL, id))
+        return DeletedExchange(id=id)
 
     return router
 

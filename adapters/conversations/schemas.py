@@ -71,6 +71,17 @@ class ExchangeView(BaseModel):
     total_ms: float
     metadata: JsonValue
     stored: bool = Field(description="Whether the client asked for it to be stored (`store`).")
+    deleted_at: datetime | None = Field(
+        description="When what was said in it was deleted; null where it is there."
+    )
+
+
+class DeletedExchange(BaseModel):
+    """What was said in this exchange is gone."""
+
+    object: Literal["exchange.deleted"] = "exchange.deleted"
+    id: UUID
+    deleted: Literal[True] = True
 
 
 class FeedbackGiven(BaseModel):

@@ -127,23 +127,24 @@ class SpoolFile:
                 break
         return kept
 
-    def remove(self, places: Sequence[int]) -> None:
-        """Forget records."""
+    def remove(self, places: Sequence[int]) -> int:
+        """Forget records; how many were still there."""
         with self._transaction():
-            self._connection.executemany(
+            removed = self._connection.executemany(
                 "DELETE FROM records WHERE place = ?", [(place,) for place in places]
-            )
+            ).rowcount
         if self.count() == 0:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return removed
 
-    def set_aside(self, places: Sequence[int]) -> None:
-        """Keep records where they hold up no others, for a person to look at."""
+    def set_aside(self, places: Sequence[int]) -> int:
+        """Keep records where they hold up no others, for a person to look at; how many were still there."""
         numbers = [(place,) for place in places]
         with self._transaction():
             self._connection.executemany(
                 "INSERT OR IGNORE INTO refused SELECT id, sum, record FROM records WHERE place = ?", numbers
             )
-            self._connection.executemany("DELETE FROM records WHERE place = ?", numbers)
+            return self._connection.executemany("DELETE FROM records WHERE place = ?", numbers).rowcount
 
     def find(self, id: UUID) -> list[bytes]:
         """The record of this id, and those of the conversation that it is or is part of, oldest first."""
@@ -158,15 +159,14 @@ class SpoolFile:
         for id, content in self._connection.execute(both):
             yield UUID(bytes=id), content
 
-    def erase(self, *ids: UUID) -> None:
-        """Remove records, wherever they are, and every trace of them from the file."""
+    def erase(self, *ids: UUID) -> int:
+        """Remove records, wherever they are, and every trace of them from the file; how many of those that wait."""
+        places = [(id.bytes,) for id in ids]
         with self._transaction():
-            for table in ("records", "refused"):
-                self._connection.executemany(
-                    f"DELETE FROM {table} WHERE id = ?",  # noqa: S608
-                    [(id.bytes,) for id in ids],
-                )
+            removed = self._connection.executemany("DELETE FROM records WHERE id = ?", places).rowcount
+            self._connection.executemany("DELETE FROM refused WHERE id = ?", places)
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return removed
 
     def count(self, table: str = "records") -> int:
         """How many records wait, or were set aside (`refused`)."""
@@ -242,21 +242,21 @@ class Spool:
         """
         return await self._use(lambda file: file.first(count))
 
-    async def remove(self, places: Sequence[int]) -> None:
-        """Forget records that are in PostgreSQL.
+    async def remove(self, places: Sequence[int]) -> int:
+        """Forget records that are in PostgreSQL; how many were still here.
 
         Raises:
             SpoolBroken: they could not be removed, and will be shipped once more, to no effect.
         """
-        await self._use(lambda file: file.remove(places))
+        return await self._use(lambda file: file.remove(places))
 
-    async def set_aside(self, places: Sequence[int]) -> None:
-        """Keep records that PostgreSQL refuses where they hold up no others.
+    async def set_aside(self, places: Sequence[int]) -> int:
+        """Keep records that PostgreSQL refuses where they hold up no others; how many were still here.
 
         Raises:
             SpoolBroken: they are still among the others.
         """
-        await self._use(lambda file: file.set_aside(places))
+        return await self._use(lambda file: file.set_aside(places))
 
     async def find(self, id: UUID) -> list[bytes]:
         """The record of this id, and those of the conversation that it is or is part of, oldest first.
@@ -266,13 +266,13 @@ class Spool:
         """
         return await self._use(lambda file: file.find(id)) if self.count else []
 
-    async def erase(self, id: UUID) -> None:
-        """Remove one record and every trace of it.
+    async def erase(self, id: UUID) -> int:
+        """Remove one record and every trace of it; how many of those that wait it was.
 
         Raises:
             SpoolBroken: it may still be there.
         """
-        await self._use(lambda file: file.erase(id))
+        return await self._use(lambda file: file.erase(id))
 
     async def adopt(self) -> int:
         """Take over some of what processes that have ended left behind; how many records that were.

@@ -28,7 +28,9 @@ def print_list(console: Console, exchanges: Iterable[Exchange]) -> None:
             str(exchange.id),
             f"{exchange.started_at.astimezone():%m-%d %H:%M}",
             Text(exchange.outcome, style=_STYLES.get(exchange.outcome, "red")),
-            harmless(_last_said(exchange.input)[:_PREVIEW_LENGTH]),
+            Text("deleted", style="dim")
+            if exchange.deleted_at
+            else harmless(_last_said(exchange.input)[:_PREVIEW_LENGTH]),
         )
     console.print(table)
 
@@ -43,7 +45,7 @@ def print_exchange(console: Console, exchange: Exchange) -> None:
     parts: list[RenderableType] = [facts]
     for name in _TEXTS:
         text = getattr(exchange, name)
-        if text not in (None, b"{}"):
+        if text not in (None, b"{}", b"null"):
             parts.append(Panel(harmless(_indented(text)), title=name, title_align="left"))
     console.print(Group(*parts))
 

@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import islice
+from uuid import UUID
 
 import structlog
 
@@ -22,6 +22,7 @@ from adapters.conversations.errors import ExchangeRefused, LogUnavailable, NotRe
 from adapters.conversations.exchange import Exchange, accepted_at, decode, encode
 from adapters.conversations.repository import insert_statement, row
 from adapters.conversations.spool import Kept, Record, Spool, SpoolBroken
+from adapters.conversations.status import LogStatus
 from adapters.database.link import DatabaseAway, Link, RefusedData
 from adapters.database.session import Connection
 from adapters.errors import GatewayError
@@ -42,30 +43,6 @@ class _Waiting:
     durable: asyncio.Future[None]
     deadline: float
     """In `time.monotonic()`."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LogStatus:
-    """Where everything is that this process was given: by its own generations, or by the spool of one that ended.
-
-    At any moment `accepted == committed + spooled + refused + lost + waiting`.
-    """
-
-    accepted: int
-    committed: int
-    """In PostgreSQL."""
-    spooled: int
-    """On this machine's disk, to be shipped to PostgreSQL."""
-    refused: int
-    """Neither, and their owners were told so; or set aside because PostgreSQL will not have them."""
-    lost: int
-    """Neither, and their owners were told that all is well: only in the mode `best_effort`."""
-    waiting: int
-    """Neither yet."""
-    oldest_unshipped: datetime | None
-    """When the exchange was accepted that has been in the spool for longest."""
-    database_away_since: datetime | None
-    spool_problem: str | None
 
 
 class ExchangeWriter:
@@ -159,6 +136,21 @@ class ExchangeWriter:
         self._idle.clear()
         self._work.set()
         return durable
+
+    async def erase(self, id: UUID) -> None:
+        """Erase an exchange from the spool whose row in PostgreSQL says that it is deleted.
+
+        Raises:
+            LogUnavailable: it may still be in the spool.
+        """
+        try:
+            erased = await self.spool.erase(id)
+        except SpoolBroken:
+            if self.spool.count:
+                raise LogUnavailable from None
+            return  # it held nothing
+        self._spooled -= erased
+        self._committed += erased
 
     async def drain(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds until nothing is waiting; whether that was reached."""
@@ -271,9 +263,9 @@ class ExchangeWriter:
         except (RefusedData, ExchangeRefused) as error:
             await self._ship_apart(kept, error)
             return
-        await self.spool.remove(places)
-        self._spooled -= len(places)
-        self._committed += len(places)
+        shipped = await self.spool.remove(places)  # what its caller deleted meanwhile has been counted
+        self._spooled -= shipped
+        self._committed += shipped
 
     async def _ship_apart(self, kept: Sequence[Kept], error: Exception) -> None:
         if len(kept) == 1:
@@ -284,9 +276,9 @@ class ExchangeWriter:
                 id=id,
                 error=str(error),
             )
-            await self.spool.set_aside([kept[0].place])
-            self._spooled -= 1
-            self._refused += 1
+            aside = await self.spool.set_aside([kept[0].place])
+            self._spooled -= aside
+            self._refused += aside
             return
         middle = len(kept) // 2
         await self._ship_all(kept[:middle])

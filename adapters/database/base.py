@@ -30,6 +30,10 @@ class JsonText(UserDefinedType[bytes]):
         """The column's type in SQL."""
         return "JSON"
 
+    def bind_processor(self, dialect: Dialect) -> Any:
+        """Take in the bytes of an exchange."""
+        return lambda text: None if text is None else text.decode()
+
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
         """Hand texts out as the bytes of an exchange."""
         return lambda text: None if text is None else text.encode()

@@ -53,7 +53,7 @@ def document(schema: dict[str, Any], doors: list[GenerationDoor[Any]]) -> dict[s
     _, components = msgspec.json.schema_components([door.request_type for door in doors], ref_template=_REF)
     schema.setdefault("components", {}).setdefault("schemas", {}).update(components, Error=ERROR_SCHEMA)
     for door in doors:
-        schema["paths"][door.path] = {"post": _operation(door)}
+        schema["paths"].setdefault(door.path, {})["post"] = _operation(door)
     return schema
 
 

@@ -34,15 +34,19 @@ _encoder = msgspec.json.Encoder()
 
 
 class MethodNotAllowed(GatewayError):
-    """This address takes POST."""
+    """This address takes other methods."""
 
     status = 405
     type = "invalid_request_error"
     code = "method_not_allowed"
 
+    def __init__(self, allowed: Sequence[str]) -> None:
+        self._allowed = ", ".join(allowed)
+        super().__init__(f"This address takes {self._allowed}.")
+
     def headers(self) -> list[tuple[bytes, bytes]]:
         """What the address takes."""
-        return [(b"allow", b"POST")]
+        return [(b"allow", self._allowed.encode())]
 
 
 class _Verbatim(msgspec.Struct):
@@ -56,9 +60,17 @@ class GenerationDoor(Generic[_R]):
     """One endpoint of OpenAI's API that generates."""
 
     def __init__(
-        self, path: str, request_type: type[_R], completions: Completions, settings: Settings
+        self,
+        path: str,
+        request_type: type[_R],
+        completions: Completions,
+        settings: Settings,
+        *,
+        beside: tuple[str, ...] = (),
     ) -> None:
+        """`beside` are the methods that the framework takes at the same address."""
         self.path = path
+        self.beside = beside
         self.request_type: type[_R] = request_type
         self._decoder: msgspec.json.Decoder[_R] = msgspec.json.Decoder(request_type)
         self._verbatim = msgspec.json.Decoder(_Verbatim)
@@ -68,7 +80,7 @@ class GenerationDoor(Generic[_R]):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; errors before the first byte are raised."""
         if scope["method"] != "POST":
-            raise MethodNotAllowed
+            raise MethodNotAllowed(["POST", *self.beside])
         check_content_type(scope)
         body = await read_body(receive, self._settings.server)
         request = read(self._decoder, body)

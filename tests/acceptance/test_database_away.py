@@ -139,7 +139,8 @@ def test_with_a_spool_clients_notice_nothing(
         server.kill() if hurt == "killed" else server.freeze()
         try:
             answers = [
-                gateway.post("/v1/chat/completions", chat(stream=stream)) for stream in (False, True) * 3
+                gateway.post("/v1/chat/completions", chat(stream=stream, store=True))
+                for stream in (False, True) * 3
             ]
             first = gateway.post("/zephyr/python", {"user_message": "one"})
             body = {"user_message": "two", "conversation": first.json["conversation"]}
@@ -150,6 +151,14 @@ def test_with_a_spool_clients_notice_nothing(
             ]
             for answer in (*answers, first, second):
                 assert gateway.get(f"/log/exchanges/{answer.headers['x-request-id']}").status == 200
+            for answer in answers:
+                stored = f"/v1/chat/completions/chatcmpl-{answer.headers['x-request-id']}"
+                assert gateway.get(stored).json["choices"][0]["message"]["content"] == "Hello, world."
+                assert gateway.get(f"{stored}/messages").json["data"][0]["content"] == "hello"
+            if hurt == "killed":  # at once; a frozen database is waited for
+                refused = gateway.request("DELETE", stored, None)
+                assert (refused.status, refused.error["code"]) == (503, "log_unavailable")
+                assert gateway.get(stored).status == 200
             ready = gateway.get("/readyz")
             assert (ready.status, "away" in ready.json["parts"]["log"]["problem"]) == (200, True)
             status = gateway.get("/log/status").json

@@ -31,7 +31,7 @@ _SCHEMA = {  # a partition is of its table's kind, or it would not be one
         SELECT i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid)
         FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid WHERE {_OURS} ORDER BY 1""",
 }
-_TABLES = {"exchanges": 24, "feedback": 6}
+_TABLES = {"exchanges": 26, "feedback": 6}
 """Each table's number of columns."""
 
 

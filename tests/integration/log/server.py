@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 from yarl import URL
 
+from adapters.conversations.deletion import Deletion
 from adapters.conversations.feedback import FeedbackRepository
 from adapters.conversations.listing import ConversationList
 from adapters.conversations.repository import ExchangeRepository
@@ -45,8 +46,9 @@ class Ask(Protocol):
 async def served(repository: ExchangeRepository) -> AsyncIterator[Ask]:
     """The server over this log."""
     api = FastAPI()
-    status = ExchangeWriter(log_settings("postgresql://nobody@/nothing")).status
-    api.include_router(routes(repository, FeedbackRepository(repository), status))
+    writer = ExchangeWriter(log_settings("postgresql://nobody@/nothing"))
+    deletion = Deletion(repository, writer.erase)
+    api.include_router(routes(repository, FeedbackRepository(repository), deletion, writer.status))
     api.include_router(conversation_routes(ConversationList(repository)))
     install(api)
     listener = socket.create_server(("127.0.0.1", 0))

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 
 from adapters.conversations import export
+from adapters.conversations.deletion import Deletion
 from adapters.conversations.exchange import Exchange, Outcome, accepted_at
 from adapters.conversations.export import Export, Wanted
 from adapters.conversations.feedback import FeedbackRepository
@@ -81,6 +82,27 @@ async def test_more_than_is_looked_up_at_once(
     await write(writer, *exchanges)
     monkeypatch.setattr(export, "_LEAVES", export._LEAVES.replace("LIMIT 1000", "LIMIT 3"))
     assert [messages[0]["content"] for messages in await conversations(repository)] == list("0123456")
+
+
+async def test_what_was_deleted_is_never_exported(
+    writer: ExchangeWriter, repository: ExchangeRepository
+) -> None:
+    """Nor what cannot be understood without it; what was said before it is."""
+    root = turn("1", "one")
+    middle, other = turn("2", "two", root), turn("2", "TWO", root)
+    last = turn("3", "three", middle)
+    await write(writer, root, middle, other, last, gone := turn("4", "four"))
+    feedback, deletion = FeedbackRepository(repository), Deletion(repository, writer.erase)
+    await feedback.give("local", middle.id, {"rating": 1, "preferred_over": other.id})
+    await feedback.give("local", other.id, {"rating": -1})
+    assert len(await preferences(repository)) == 1
+    for exchange in (middle, gone):
+        await deletion.delete(exchange)
+    everything = Export(repository)
+    lines = [json.loads(line) async for line in everything.conversations(Wanted(caller="local"))]
+    assert lines == [{"messages": [user("1"), assistant("one"), user("2"), assistant("TWO")]}]
+    assert everything.skipped == 1
+    assert await preferences(repository) == []
 
 
 async def test_tool_calls_and_parts_are_kept(writer: ExchangeWriter, repository: ExchangeRepository) -> None:

@@ -3,6 +3,7 @@
 import pytest
 from uuid_utils.compat import uuid7
 
+from adapters.conversations.deletion import Deletion
 from adapters.conversations.errors import ExchangeNotFound
 from adapters.conversations.feedback import FeedbackRepository
 from adapters.conversations.repository import ExchangeRepository
@@ -109,3 +110,19 @@ async def test_nobody_has_a_say_on_what_another_was_told(
     with pytest.raises(ExchangeNotFound):
         await feedback.give("me", theirs.id, {"rating": 1})
     assert (await feedback.of("me", theirs.id)).rating is None
+
+
+async def test_what_was_deleted_has_no_feedback(
+    writer: ExchangeWriter, repository: ExchangeRepository, database_url: str, ask: Ask
+) -> None:
+    """What was thought of it goes with it, and nothing more is taken."""
+    exchange, other = an_exchange(), an_exchange()
+    await writer.commit(exchange)
+    await writer.commit(other)
+    await ask(f"/log/exchanges/{exchange.id}/feedback", {"comment": "it said that I am 42"})
+    await Deletion(repository, writer.erase).delete(exchange)
+    assert await fetch(database_url, "SELECT FROM feedback") == []
+    answer = await ask(f"/log/exchanges/{exchange.id}/feedback", {"rating": 1})
+    assert (answer.status, answer.json()["error"]["param"]) == (404, "id")
+    answer = await ask(f"/log/exchanges/{other.id}/feedback", {"preferred_over": str(exchange.id)})
+    assert (answer.status, answer.json()["error"]["param"]) == (404, "preferred_over")

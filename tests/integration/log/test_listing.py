@@ -5,6 +5,7 @@ import json
 import pytest
 from uuid_utils.compat import uuid7
 
+from adapters.conversations.deletion import Deletion
 from adapters.conversations.exchange import Exchange
 from adapters.conversations.listing import ConversationList
 from adapters.conversations.repository import ExchangeRepository
@@ -70,6 +71,23 @@ async def test_only_ones_own_are_listed(
     assert (listed["id"], listed["exchanges"]) == (str(mine.id), 1)
     theirs = await ConversationList(repository).page("them", limit=5)
     assert [one.exchanges for one in theirs.conversations] == [1]
+
+
+async def test_what_was_deleted_is_not_there(
+    writer: ExchangeWriter, ask: Ask, repository: ExchangeRepository
+) -> None:
+    """A conversation is what is left of it, and is listed where that was said."""
+    one, two, gone = begun("one"), begun("two"), begun("gone")
+    last = after(one)
+    for exchange in (one, two, last, gone):
+        await writer.commit(exchange)
+    for exchange in (last, gone):
+        await Deletion(repository, writer.erase).delete(exchange)
+    listed = (await ask("/v1/conversations")).json()["data"]
+    assert [(conversation["title"], conversation["exchanges"]) for conversation in listed] == [
+        ("two", 1),
+        ("one", 1),
+    ]
 
 
 @pytest.mark.parametrize(

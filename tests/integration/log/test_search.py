@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adapters.conversations.deletion import Deletion
 from adapters.conversations.exchange import Exchange
 from adapters.conversations.repository import ExchangeRepository, Filters
 from adapters.conversations.said import searched
@@ -78,6 +79,17 @@ async def test_nobody_finds_what_another_said(
     assert await found(ask, "secret") == []
     theirs = await repository.page("them", filters=Filters(words="secret"), limit=5)
     assert len(theirs.exchanges) == 1
+
+
+async def test_what_was_deleted_is_not_found(
+    writer: ExchangeWriter, ask: Ask, repository: ExchangeRepository
+) -> None:
+    """Its words are gone with its texts."""
+    exchange = saying("secret")
+    await writer.commit(exchange)
+    assert len(await found(ask, "secret")) == 1
+    await Deletion(repository, writer.erase).delete(exchange)
+    assert await found(ask, "secret") == []
 
 
 async def test_a_search_is_read_page_by_page(writer: ExchangeWriter, ask: Ask) -> None:

@@ -14,7 +14,8 @@ from adapters.conversations.errors import ExchangeRefused, LogUnavailable
 from adapters.conversations.exchange import Exchange, encode
 from adapters.conversations.repository import ExchangeRepository
 from adapters.conversations.spool import Record, Spool
-from adapters.conversations.writer import ExchangeWriter, LogStatus
+from adapters.conversations.status import LogStatus
+from adapters.conversations.writer import ExchangeWriter
 from adapters.database.session import create_engine
 from tests.databases import NO_SPOOL, PostgresServer, fetch, log_settings
 from tests.records import an_exchange

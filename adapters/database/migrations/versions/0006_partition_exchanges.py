@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0006"
-down_revision = "0002"
+down_revision = "0004"
 
 _BY_TRANSCRIPT = "ix_exchanges_caller_transcript_hash"
 

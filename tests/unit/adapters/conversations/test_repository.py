@@ -7,6 +7,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from adapters.conversations.exchange import Exchange, Outcome
+from adapters.conversations.pairs import hashed
 from adapters.conversations.repository import as_written, branch_of, insert_statement, row
 from tests.records import an_exchange
 
@@ -21,13 +22,23 @@ def test_values_stand_in_the_order_of_the_statement() -> None:
     names = found[1].split(", ")
     follows = uuid4()
     exchange = an_exchange(metadata=b'{"a": 1}', input=b'["b"]', earlier=b'["a"]', follows=follows)
-    assert set(names) == set(Exchange.__struct_fields__) - _USED_UP | {"words"}
-    *values, words, followed, whole = row(exchange)
-    assert (names[-1], words) == ("words", "b\nHi")
-    for name, value in zip(names[:-1], values, strict=True):
+    assert set(names) == set(Exchange.__struct_fields__) - _USED_UP | {"metadata_pairs", "words"}
+    *values, pairs, words, followed, whole = row(exchange)
+    assert names[-2:] == ["metadata_pairs", "words"]
+    assert words == "b\nHi"
+    for name, value in zip(names[:-2], values, strict=True):
         written = getattr(exchange, name)
         assert value == (written.decode() if isinstance(written, bytes) else written)
-    assert (followed, whole) == (follows, '["a","b"]')
+    assert (pairs, followed, whole) == (None, follows, '["a","b"]')
+
+
+def test_pairs_are_indexed_where_they_can_be_asked_for() -> None:
+    """Of stored exchanges that have any."""
+    metadata = b'{"a": "1", "b": "\\u0000"}'
+    stored = row(an_exchange(stored=True, metadata=metadata))[-4]
+    assert stored == hashed("local", {"a": "1", "b": "\0"})
+    assert row(an_exchange(stored=True))[-4] is None
+    assert row(an_exchange(metadata=metadata))[-4] is None
 
 
 @pytest.mark.parametrize(
