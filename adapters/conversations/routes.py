@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Response
 
 from adapters.access.callers import LOCAL
 from adapters.conversations.deletion import Deletion
+from adapters.conversations.errors import LogUnavailable
 from adapters.conversations.feedback import FeedbackRepository
 from adapters.conversations.listing import ConversationList
 from adapters.conversations.repository import ExchangeRepository, Filters
@@ -23,7 +24,7 @@ from adapters.conversations.schemas import (
     SearchQuery,
     StatusView,
     conversation_page,
-    exchange_json,
+    exchange_with_feedback_json,
     feedback_view,
     page_json,
 )
@@ -70,8 +71,11 @@ def routes(
     @router.get("/exchanges/{id}", summary="One exchange", response_model=ExchangeWithFeedback)
     async def get_exchange(id: ExchangeId) -> Response:
         exchange = await repository.get(LOCAL, id)
-        body = exchange_json(exchange, await feedback.of(LOCAL, id))
-        return Response(body, media_type="application/json")
+        try:
+            given = await feedback.of(LOCAL, id)
+        except LogUnavailable:  # then the exchange came from the spool, and can be read all the same
+            given = None
+        return Response(exchange_with_feedback_json(exchange, given), media_type="application/json")
 
     @router.post(
         "/exchanges/{id}/feedback", summary="Say what an answer is worth", openapi_extra=_example(_A_FEEDBACK)

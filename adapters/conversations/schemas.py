@@ -116,7 +116,9 @@ class FeedbackView(BaseModel):
 class ExchangeWithFeedback(ExchangeView):
     """One exchange, and what its caller thinks of it."""
 
-    feedback: FeedbackView
+    feedback: FeedbackView | None = Field(
+        description="Null while it cannot be read: PostgreSQL is away, and the exchange was in the spool."
+    )
 
 
 class ExchangePage(BaseModel):
@@ -198,10 +200,15 @@ class StatusView(BaseModel):
 _FIELDS = [name for name in ExchangeView.model_fields if name != "object"]
 
 
-def exchange_json(exchange: Exchange, feedback: Feedback | None = None) -> bytes:
-    """An `ExchangeView` as JSON; with feedback, an `ExchangeWithFeedback`."""
-    view = _view(exchange)
-    return msgspec.json.encode(view if feedback is None else {**view, "feedback": feedback_view(feedback)})
+def exchange_json(exchange: Exchange) -> bytes:
+    """An `ExchangeView` as JSON."""
+    return msgspec.json.encode(_view(exchange))
+
+
+def exchange_with_feedback_json(exchange: Exchange, feedback: Feedback | None) -> bytes:
+    """An `ExchangeWithFeedback` as JSON."""
+    given = None if feedback is None else feedback_view(feedback)
+    return msgspec.json.encode({**_view(exchange), "feedback": given})
 
 
 def feedback_view(feedback: Feedback) -> dict[str, object]:
