@@ -131,12 +131,13 @@ class NoMessages(Exception):
 
 
 def messages_of(branch: Sequence[Exchange]) -> list[Message]:
-    """The messages of a branch. What was never answered has left no trace in what was said after it.
+    """The messages of a branch. What was never answered has left no trace in what was said after it; where something
+    was deleted, nothing is there that could be told.
 
     Raises:
         NoMessages: there are none.
     """
-    if branch[-1].outcome not in ANSWERED or any(exchange.deleted_at for exchange in branch):
+    if branch[-1].outcome not in ANSWERED:
         raise NoMessages
     messages: list[Message] = []
     for exchange in branch:

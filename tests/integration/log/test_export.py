@@ -172,7 +172,9 @@ async def test_preferences_have_the_shape_that_trl_reads(
         await feedback.give("local", exchange.id, {"rating": rating})
     await feedback.give("local", again.id, {"preferred_over": first.id})
     begin = [user("1"), assistant("one"), user("2")]
-    pairs = await preferences(repository)
+    everything = Export(repository)
+    pairs = [json.loads(line) async for line in everything.preferences(Wanted(caller="local"))]
+    assert everything.skipped == 0
     assert pairs == [
         {"prompt": [user("1")], "chosen": [assistant("ONE")], "rejected": [assistant("one")]},
         {"prompt": begin, "chosen": [assistant("good")], "rejected": [assistant("bad")]},

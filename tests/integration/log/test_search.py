@@ -185,6 +185,7 @@ async def test_a_search_reads_no_table_whole(full_url: str, monkeypatch: pytest.
     for plan in plans["19857"]:
         assert await scanned_whole(full_url, plan) == set(), plan
     assert plans["19857"][0].count("_words_idx") >= 5, plans["19857"][0]
+    assert "words @@" not in plans["19857"][-1], plans["19857"][-1]
     newest = plans["common"][-1]
     assert await scanned_whole(full_url, newest) == set(), newest
     older = [line for line in newest.splitlines() if " on " in line and name(2) in line]
