@@ -20,9 +20,12 @@ from adapters.conversations import routes as log_routes
 from adapters.conversations.claims import Claims
 from adapters.conversations.deletion import Deletion
 from adapters.conversations.errors import LogUnavailable
+from adapters.conversations.feedback import FeedbackRepository
+from adapters.conversations.listing import ConversationList
 from adapters.conversations.metrics import LogMetrics
 from adapters.conversations.repository import ExchangeRepository
 from adapters.conversations.stored import StoredExchanges
+from adapters.conversations.upkeep import LogUpkeep
 from adapters.conversations.writer import ExchangeWriter
 from adapters.database.session import create_engine
 from adapters.engine.client import EngineClient
@@ -67,6 +70,7 @@ class Gateway:
         self._engine = EngineClient(settings.engine)
         self._watch = EngineWatch(self._engine, settings.engine)
         self._log = ExchangeWriter(settings.log)
+        self._upkeep = LogUpkeep(settings.log)
         self._database = create_engine(settings.log)
         self._completions = Completions(
             engine=self._engine,
@@ -76,6 +80,7 @@ class Gateway:
             max_answer_bytes=settings.engine.max_answer_bytes,
         )
         self._history = ExchangeRepository(self._database, settings.log.log_page_bytes, self._log.spool)
+        self._feedback = FeedbackRepository(self._history)
         self._formatter = Formatter(settings.code)
         self._sampler = Sampler(Nvml(), EngineMeter(self._engine, self._watch), settings.gpu)
         self._endpoints = load_endpoints(settings.zephyr)
@@ -143,10 +148,11 @@ class Gateway:
             lifespan=self._lifespan,
         )
         api.include_router(openai_routes.routes(self._watch))
+        api.include_router(log_routes.conversation_routes(ConversationList(self._history)))
         api.include_router(stored_routes.routes(self._stored, self._deletion, self._settings.server))
         api.include_router(response_routes.routes(self._responses, self._settings.server))
         api.include_router(conversation_routes.routes(self._conversations, self._settings.server))
-        api.include_router(log_routes.routes(self._history, self._deletion, self._log.status))
+        api.include_router(log_routes.routes(self._history, self._feedback, self._deletion, self._log.status))
         api.include_router(
             zephyr_routes.routes(
                 self._endpoints,
@@ -177,6 +183,8 @@ class Gateway:
             stack.push_async_callback(self._database.dispose)
             await self._log.start()
             stack.push_async_callback(self._close_log)
+            self._upkeep.start()
+            stack.push_async_callback(self._upkeep.close)
             self._holds.start()
             stack.push_async_callback(self._holds.end)
             stack.push_async_callback(self._answering.end)

@@ -228,7 +228,10 @@ class LogSettings(Group):
         description="PostgreSQL: postgresql://user:password@host/name (a socket folder as ?host=/folder).",
     )
     database_pool_size: int = Field(
-        8, ge=2, le=200, description="Most connections one gateway process opens."
+        8,
+        ge=2,
+        le=200,
+        description="Most connections one gateway process keeps; to look after the log it opens one more for a moment.",
     )
     database_connect_timeout: float = Field(
         5.0, gt=0, description="Seconds to wait for a database connection."
@@ -268,6 +271,13 @@ class LogSettings(Group):
         8 * 2**20,
         ge=1024,
         description="Most bytes of text on one page of the log, or in a conversation that is continued.",
+    )
+    log_retention_days: int | None = Field(
+        None,
+        ge=1,
+        le=36_500,
+        description="Days for which exchanges are kept at least. They go by whole months, so up to a month later; "
+        "without it, never.",
     )
 
 
