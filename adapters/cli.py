@@ -31,14 +31,23 @@ app.add_typer(keys, name="keys")
 
 _PAGE = 100
 _TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+Caller = Annotated[str, typer.Option(help="Whose: the name of a tenant.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One exchange a line, as JSON.")]
 
 
 @app.command()
-def gateway() -> None:
+def gateway(
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Need no keys, even where other machines reach the gateway.")
+    ] = False,
+) -> None:
     """Run the gateway alone. It needs DATABASE_URL, and ENGINE_URL to answer anything."""
+    import os
+
     from adapters import server
 
+    if insecure:
+        os.environ["ZEPHYR_REQUIRE_KEYS"] = "false"
     server.run()
 
 
@@ -79,7 +88,7 @@ class Form(StrEnum):
 @app.command()
 def export(
     form: Annotated[Form, typer.Argument(help="Conversations, or pairs of answers of which one was better.")],
-    caller: Annotated[str, typer.Option(help="Whose.")] = "local",
+    caller: Caller = "local",
     since: Annotated[datetime | None, typer.Option(formats=_TIMES, help="Not before then, in UTC.")] = None,
     until: Annotated[datetime | None, typer.Option(formats=_TIMES, help="Before then, in UTC.")] = None,
     model: Annotated[str | None, typer.Option(help="Only answers of this model.")] = None,
@@ -115,6 +124,7 @@ async def _export(form: Form, wanted: "Wanted") -> int:
 def list_exchanges(
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Most exchanges to list.")] = 20,
     conversation: Annotated[UUID | None, typer.Option(help="Only this conversation.")] = None,
+    caller: Caller = "local",
     as_json: AsJson = False,
 ) -> None:
     """List exchanges, newest first."""
@@ -123,7 +133,7 @@ def list_exchanges(
     from adapters.conversations import terminal
 
     with plain_errors():
-        exchanges = asyncio.run(_newest(limit, conversation))
+        exchanges = asyncio.run(_newest(caller, limit, conversation))
         if as_json:
             _print_lines(exchanges)
         else:
@@ -133,6 +143,7 @@ def list_exchanges(
 @log.command(name="show")
 def show_exchange(
     exchange: Annotated[str, typer.Argument(metavar="ID", help="Its id; `chatcmpl-…` is taken as well.")],
+    caller: Caller = "local",
     as_json: AsJson = False,
 ) -> None:
     """Show one exchange."""
@@ -141,7 +152,7 @@ def show_exchange(
     from adapters.conversations import terminal
 
     with plain_errors():
-        found = asyncio.run(_one(exchange))
+        found = asyncio.run(_one(caller, exchange))
         if as_json:
             _print_lines([found])
         else:
@@ -266,7 +277,7 @@ def _ask_gateway(path: str) -> dict[str, object]:
 
     from adapters.settings import Settings
 
-    server = Settings.read().server
+    server = Settings.read().admin_server
     host = "127.0.0.1" if server.host in ("0.0.0.0", "::") else server.host
     connection = http.client.HTTPConnection(host, server.port, timeout=5)
     try:
@@ -280,8 +291,7 @@ def _ask_gateway(path: str) -> dict[str, object]:
     return answer
 
 
-async def _newest(limit: int, conversation: UUID | None) -> "list[Exchange]":
-    from adapters.access.callers import LOCAL
+async def _newest(caller: str, limit: int, conversation: UUID | None) -> "list[Exchange]":
     from adapters.conversations.repository import Filters
 
     filters = Filters(conversation_id=conversation)
@@ -290,7 +300,7 @@ async def _newest(limit: int, conversation: UUID | None) -> "list[Exchange]":
         while len(found) < limit:
             after = found[-1].id if found else None
             page = await repository.page(
-                LOCAL, filters=filters, limit=min(_PAGE, limit - len(found)), after=after
+                caller, filters=filters, limit=min(_PAGE, limit - len(found)), after=after
             )
             found += page.exchanges
             if not page.has_more:
@@ -298,8 +308,7 @@ async def _newest(limit: int, conversation: UUID | None) -> "list[Exchange]":
     return found
 
 
-async def _one(text: str) -> "Exchange":
-    from adapters.access.callers import LOCAL
+async def _one(caller: str, text: str) -> "Exchange":
     from adapters.conversations.schemas import without_prefix
 
     try:
@@ -307,7 +316,7 @@ async def _one(text: str) -> "Exchange":
     except ValueError:
         raise typer.BadParameter("this is not the id of an exchange") from None
     async with _repository() as repository:
-        return await repository.get(LOCAL, exchange_id)
+        return await repository.get(caller, exchange_id)
 
 
 @asynccontextmanager

@@ -63,6 +63,11 @@ class ServerSettings(Group):
         5.0, ge=0, description="Seconds that running answers get to finish when the gateway is told to stop."
     )
 
+    admin_host: str = Field(
+        "127.0.0.1", description="Address on which keys are managed and figures are read; better no other."
+    )
+    admin_port: int = Field(8002, ge=0, le=65535, description="Port for the same; 0 takes a free one.")
+
     @field_validator("allowed_origins", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -345,6 +350,13 @@ class Settings:
         required = self.keys.require_keys
         return not self.server.local if required is None else required
 
+    @property
+    def admin_server(self) -> ServerSettings:
+        """The settings of the second listener. No page may call it."""
+        server = self.server
+        changes = {"host": server.admin_host, "port": server.admin_port, "allowed_origins": ()}
+        return server.model_copy(update=changes)
+
     @classmethod
     def read(cls) -> Self:
         """Read the environment.
@@ -362,7 +374,12 @@ class Settings:
                 problems += [_problem(group, str(part["loc"][0]), part["msg"]) for part in error.errors()]
         if problems:
             raise BadSettings("\n".join(problems))
-        return cls(**groups)  # type: ignore[arg-type]
+        settings = cls(**groups)  # type: ignore[arg-type]
+        if not settings.admin_server.local and not settings.keys_required:
+            raise BadSettings(
+                "ZEPHYR_ADMIN_HOST: where no keys are needed, this machine alone may manage them"
+            )
+        return settings
 
 
 def _is_loopback(host: str) -> bool:

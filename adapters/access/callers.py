@@ -65,6 +65,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
 LOCAL = Caller(tenant="local", scopes=frozenset(KeyScope))
 """Everybody, where no keys are needed."""
+SUBPROTOCOL = "zephyr"
+"""What a page that opens a websocket offers beside its key, and what it is answered."""
 NOBODY = Caller(tenant="", scopes=frozenset())
 """Whoever calls what needs no key."""
 
@@ -87,43 +89,43 @@ def caller_of(scope: Scope) -> Caller:
     return caller
 
 
-def generating(scope: Scope) -> Caller:
-    """Whose request this is, if they may generate.
+def permitted(scope: Scope, needed: KeyScope) -> Caller:
+    """Whose request this is, if they may do this.
 
     Raises:
         MissingScope: they may not.
     """
     caller = caller_of(scope)
-    caller.require(KeyScope.GENERATE)
+    caller.require(needed)
     return caller
 
 
 async def _generator(connection: HTTPConnection) -> Caller:
-    return generating(connection.scope)
+    return permitted(connection.scope, KeyScope.GENERATE)
 
 
 async def _reader(connection: HTTPConnection) -> Caller:
-    caller = caller_of(connection.scope)
-    caller.require(KeyScope.READ)
-    return caller
+    return permitted(connection.scope, KeyScope.READ)
+
+
+async def _rater(connection: HTTPConnection) -> Caller:
+    return permitted(connection.scope, KeyScope.FEEDBACK)
 
 
 async def _overseer(connection: HTTPConnection) -> Caller:
-    caller = caller_of(connection.scope)
-    caller.require(KeyScope.READ_ALL)
-    return caller
+    return permitted(connection.scope, KeyScope.READ_ALL)
 
 
 async def _administrator(connection: HTTPConnection) -> Caller:
-    caller = caller_of(connection.scope)
-    caller.require(KeyScope.ADMIN)
-    return caller
+    return permitted(connection.scope, KeyScope.ADMIN)
 
 
 Generator = Annotated[Caller, Depends(_generator)]
 """The caller of a route that generates, changes or deletes."""
 Reader = Annotated[Caller, Depends(_reader)]
 """The caller of a route that reads."""
+Rater = Annotated[Caller, Depends(_rater)]
+"""The caller of a route that says what an answer is worth."""
 Overseer = Annotated[Caller, Depends(_overseer)]
 """The caller of a route that tells of all tenants."""
 Administrator = Annotated[Caller, Depends(_administrator)]

@@ -154,7 +154,6 @@ def tenant(
     """Show a tenant, after changing what is given: its weight, and the limits of all its keys together."""
     from rich.console import Console
 
-    from adapters.access.callers import Limits
     from adapters.keys import terminal
     from adapters.keys.key import Tenant, is_name
 
@@ -162,7 +161,7 @@ def tenant(
         raise typer.BadParameter("names are letters, digits and . _ @ -, up to 64")
 
     async def set_and_show(keys: "KeyRepository") -> None:
-        before = await keys.tenant(name) or Tenant(name=name, weight=1.0, limits=Limits())
+        before = await keys.tenant(name) or Tenant(name=name)
         after = Tenant(
             name=name,
             weight=before.weight if weight is None else weight,

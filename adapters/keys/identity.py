@@ -1,18 +1,16 @@
 """Reading from a request's headers whose it is. A key is never taken from an address, which others log."""
 
+from collections.abc import Callable
+
 from starlette.types import Scope
 
-from adapters.access.callers import LOCAL, NOBODY, Caller
+from adapters.access.callers import LOCAL, Caller
 from adapters.errors import InvalidRequest
 from adapters.keys.errors import NotAuthorized
 from adapters.keys.key import LENGTH, digest
 from adapters.keys.known import KnownKeys
 
-SUBPROTOCOL = "zephyr"
-"""What a page that opens a websocket offers beside its key, and what it is answered."""
 _SUBPROTOCOL_KEY = b"key."
-_OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
-_OPEN_BELOW = "/static/"
 
 
 class SeveralKeys(InvalidRequest):
@@ -36,8 +34,10 @@ class Anybody:
 class KeyHolders:
     """Where keys are needed, a request is its key's."""
 
-    def __init__(self, keys: KnownKeys) -> None:
+    def __init__(self, keys: KnownKeys, without_key: Callable[[str], Caller | None]) -> None:
+        """`without_key` says who calls an address that needs no key; None of any other address."""
         self._keys = keys
+        self._without_key = without_key
 
     def known(self, scope: Scope) -> Caller | None:
         """The caller, if that can be said without asking anybody.
@@ -49,15 +49,15 @@ class KeyHolders:
         return None if key is None or len(key) != LENGTH else self._keys.get(digest(key))
 
     async def find(self, scope: Scope) -> Caller:
-        """The caller, or nobody at an address that needs no key.
+        """The caller, also at an address that needs no key.
 
         Raises:
             NotAuthorized: there is no key, or none that can be used.
             SeveralKeys: there is more than one.
             KeysUnavailable: nobody can tell now.
         """
-        if scope["path"] in _OPEN or scope["path"].startswith(_OPEN_BELOW):
-            return NOBODY
+        if (anyone := self._without_key(scope["path"])) is not None:
+            return anyone
         key = _key_of(scope)
         if key is None:
             raise NotAuthorized(

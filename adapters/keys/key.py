@@ -64,8 +64,8 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
     """Who owns keys and what is said with them."""
 
     name: str
-    weight: float
-    limits: Limits
+    weight: float = 1.0
+    limits: Limits = Limits()
 
 
 def new_secret() -> SecretStr:

@@ -52,6 +52,11 @@ class KnownKeys:
         self._changed = True
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def unknown(self) -> int:
+        """How many keys are remembered as none."""
+        return len(self._unknown)
+
     def get(self, digest: bytes) -> Caller | None:
         """Whose key has this hash; None where that is not known without asking."""
         known = self._known.get(digest)

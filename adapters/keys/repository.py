@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import msgspec
 from pydantic import SecretStr
 from sqlalchemy import ColumnElement, RowMapping, func, insert, select, update
@@ -51,7 +52,7 @@ class KeyRepository:
         }
         async with self._changing() as connection:
             await connection.execute(_tenant_if_new(order.tenant))
-            row = await connection.execute(insert(_keys).values(values).returning(*_SHOWN))
+            row = await connection.execute(insert(KeyRow).values(values).returning(*_SHOWN))
             return _key(row.mappings().one()), secret
 
     async def page(self, *, tenant: str | None, limit: int, after: UUID | None = None) -> list[Key]:
@@ -111,7 +112,7 @@ class KeyRepository:
     async def set_tenant(self, tenant: Tenant) -> None:
         """Give a tenant, new or not, this weight and these limits."""
         values = {"weight": tenant.weight, "limits": msgspec.json.encode(tenant.limits)}
-        new = insert_or(_tenants).values(name=tenant.name, **values)
+        new = insert_or(TenantRow).values(name=tenant.name, **values)
         async with self._changing() as connection:
             await connection.execute(new.on_conflict_do_update(index_elements=["name"], set_=values))
 
@@ -170,7 +171,7 @@ async def any_usable(connection: Connection) -> bool:
     return bool(answer)
 
 
-def _found(row: Mapping[str, Any], seconds: float | None) -> Found:
+def _found(row: asyncpg.Record, seconds: float | None) -> Found:
     return Found(
         id=row["id"],
         tenant=row["tenant"],
@@ -201,12 +202,12 @@ def _tenant(row: RowMapping) -> Tenant:
 
 
 def _tenant_if_new(name: str) -> Any:
-    return insert_or(_tenants).values(name=name).on_conflict_do_nothing()
+    return insert_or(TenantRow).values(name=name).on_conflict_do_nothing()
 
 
 def _changed(id: UUID, changes: Mapping[str, object]) -> Any:
     valid: ColumnElement[bool] = (_keys.c.id == id) & _keys.c.revoked_at.is_(None)
-    return update(_keys).where(valid).values(changes).returning(*_SHOWN)
+    return update(KeyRow).where(valid).values(changes).returning(*_SHOWN)
 
 
 async def _one(connection: AsyncConnection, query: Any) -> Key:
