@@ -2,35 +2,52 @@
 # ruff: noqa: PLC0415
 
 import asyncio
-import logging
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 
+from adapters.keys.commands import app as keys
+from adapters.observability.console import plain_errors
+
 if TYPE_CHECKING:
+    from adapters.conversations.erasing import Spooled
     from adapters.conversations.exchange import Exchange
+    from adapters.conversations.export import Wanted
+    from adapters.conversations.partitions import Partition
     from adapters.conversations.repository import ExchangeRepository
-    from adapters.settings import LogSettings
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="The gateway."
 )
 log = typer.Typer(no_args_is_help=True, help="Read the conversation log.")
 app.add_typer(log, name="log")
+app.add_typer(keys, name="keys")
 
 _PAGE = 100
+_TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+Caller = Annotated[str, typer.Option(help="Whose: the name of a tenant.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One exchange a line, as JSON.")]
 
 
 @app.command()
-def gateway() -> None:
+def gateway(
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Need no keys, even where other machines reach the gateway.")
+    ] = False,
+) -> None:
     """Run the gateway alone. It needs DATABASE_URL, and ENGINE_URL to answer anything."""
+    import os
+
     from adapters import server
 
+    if insecure:
+        os.environ["ZEPHYR_REQUIRE_KEYS"] = "false"
     server.run()
 
 
@@ -38,18 +55,76 @@ def gateway() -> None:
 def migrate(
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the database.")] = 60.0,
 ) -> None:
-    """Bring the database to the schema that this version expects."""
+    """Bring the database to the schema that this version expects, with room for the months to come."""
+    from adapters.conversations.partitions import make_ahead
+    from adapters.conversations.upkeep import opened
     from adapters.database.migrate import CannotMigrate, migrate
+    from adapters.database.running import log_settings
+    from adapters.database.session import AWAY
 
-    with _plain_errors(CannotMigrate):
-        asyncio.run(migrate(_log_settings(), patience=wait))
+    async def prepare() -> None:
+        settings = log_settings()
+        await migrate(settings, patience=wait)
+        try:
+            async with opened(settings) as (connection, now):
+                await make_ahead(connection, now)
+        except AWAY as error:
+            raise CannotMigrate(
+                f"no room was made for the months to come ({type(error).__name__}); try again"
+            ) from None
+
+    with plain_errors(CannotMigrate):
+        asyncio.run(prepare())
         typer.echo("The database is up to date.")
+
+
+class Form(StrEnum):
+    """What can be made of the log for training."""
+
+    MESSAGES = "messages"
+    PREFERENCES = "preferences"
+
+
+@app.command()
+def export(
+    form: Annotated[Form, typer.Argument(help="Conversations, or pairs of answers of which one was better.")],
+    caller: Caller = "local",
+    since: Annotated[datetime | None, typer.Option(formats=_TIMES, help="Not before then, in UTC.")] = None,
+    until: Annotated[datetime | None, typer.Option(formats=_TIMES, help="Before then, in UTC.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only answers of this model.")] = None,
+    rating: Annotated[
+        int | None, typer.Option(min=-1, max=1, help="Only conversations up to an answer that was rated so.")
+    ] = None,
+) -> None:
+    """Write the log as JSON lines for training: {"messages"}, or {"prompt", "chosen", "rejected"}."""
+    from adapters.conversations.export import Wanted
+
+    if rating is not None and form is Form.PREFERENCES:
+        raise typer.BadParameter("preferences are made of all ratings", param_hint="--rating")
+    since, until = (moment and moment.replace(tzinfo=UTC) for moment in (since, until))
+    wanted = Wanted(caller=caller, since=since, until=until, model=model, rating=rating)
+    with plain_errors():
+        skipped = asyncio.run(_export(form, wanted))
+        if skipped:
+            typer.echo(f"Left out, because they are no plain messages or too long: {skipped}.", err=True)
+
+
+async def _export(form: Form, wanted: "Wanted") -> int:
+    from adapters.conversations.export import Export
+
+    async with _repository() as repository:
+        export = Export(repository)
+        lines = export.conversations if form is Form.MESSAGES else export.preferences
+        async for line in lines(wanted):
+            sys.stdout.buffer.write(line)
+        return export.skipped
 
 
 @log.command(name="list")
 def list_exchanges(
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Most exchanges to list.")] = 20,
     conversation: Annotated[UUID | None, typer.Option(help="Only this conversation.")] = None,
+    caller: Caller = "local",
     as_json: AsJson = False,
 ) -> None:
     """List exchanges, newest first."""
@@ -57,8 +132,8 @@ def list_exchanges(
 
     from adapters.conversations import terminal
 
-    with _plain_errors():
-        exchanges = asyncio.run(_newest(limit, conversation))
+    with plain_errors():
+        exchanges = asyncio.run(_newest(caller, limit, conversation))
         if as_json:
             _print_lines(exchanges)
         else:
@@ -68,6 +143,7 @@ def list_exchanges(
 @log.command(name="show")
 def show_exchange(
     exchange: Annotated[str, typer.Argument(metavar="ID", help="Its id; `chatcmpl-…` is taken as well.")],
+    caller: Caller = "local",
     as_json: AsJson = False,
 ) -> None:
     """Show one exchange."""
@@ -75,8 +151,8 @@ def show_exchange(
 
     from adapters.conversations import terminal
 
-    with _plain_errors():
-        found = asyncio.run(_one(exchange))
+    with plain_errors():
+        found = asyncio.run(_one(caller, exchange))
         if as_json:
             _print_lines([found])
         else:
@@ -94,12 +170,96 @@ def show_status(
 
     from adapters.conversations import terminal
 
-    with _plain_errors(NoGateway):
+    with plain_errors(NoGateway):
         status = _ask_gateway("/log/status")
         if as_json:
             typer.echo(json.dumps(status))
         else:
             terminal.print_status(Console(), status)
+
+
+@log.command(name="retain")
+def retain(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
+) -> None:
+    """Drop the months that are kept no longer (ZEPHYR_LOG_RETENTION_DAYS); a running gateway does so by itself."""
+    from rich.console import Console
+
+    from adapters.conversations import terminal
+
+    with plain_errors():
+        dropped = asyncio.run(_retain(dry_run))
+        if dropped is None:
+            typer.echo("Everything is kept: ZEPHYR_LOG_RETENTION_DAYS is not set.")
+        else:
+            terminal.print_dropped(Console(), dropped, would=dry_run)
+
+
+async def _retain(dry_run: bool) -> "list[Partition] | None":
+    from adapters.conversations.partitions import expired
+    from adapters.conversations.upkeep import drop_expired, keeps_since, opened
+    from adapters.database.running import log_settings
+
+    settings = log_settings()
+    async with _reaching(), opened(settings) as (connection, now):
+        before = keeps_since(settings, now)
+        if before is None:
+            return None
+        return await (expired if dry_run else drop_expired)(connection, before)
+
+
+@log.command(name="erase")
+def erase(
+    caller: Annotated[str, typer.Option(help="Whose exchanges.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase everything that a caller has said, and every answer to it, for good."""
+    with plain_errors():
+        if not yes:
+            typer.confirm(f"Erase everything that {caller!r} has said? It cannot be taken back.", abort=True)
+        erased, spooled = asyncio.run(_erase(caller))
+        typer.echo(f"Erased: {erased} exchanges in PostgreSQL, {spooled.erased} in the spool.")
+        held = [] if len(spooled.held) == 1 and _nothing_is_spooled() else spooled.held
+        for path in held:
+            typer.echo(
+                f"{path} is held by a running gateway. Erase again when `zephyr log status` shows nothing spooled.",
+                err=True,
+            )
+        for path in spooled.unreadable:
+            typer.echo(f"{path} is damaged: it may hold what nobody can read whole. Remove it.", err=True)
+        if held or spooled.unreadable:
+            raise typer.Exit(3)
+
+
+def _nothing_is_spooled() -> bool:
+    """Whether the gateway of this machine says so."""
+    try:
+        return _ask_gateway("/log/status").get("spooled") == 0
+    except NoGateway:
+        return False
+
+
+async def _erase(caller: str) -> "tuple[int, Spooled]":
+    from adapters.conversations.erasing import erase_spooled, erase_stored
+    from adapters.conversations.upkeep import opened
+    from adapters.database.running import log_settings
+
+    settings = log_settings()
+    spooled = erase_spooled(settings, caller)  # first, lest a gateway ships them meanwhile
+    async with _reaching(), opened(settings) as (connection, _):
+        return await erase_stored(connection, caller), spooled
+
+
+@asynccontextmanager
+async def _reaching() -> AsyncIterator[None]:
+    """What asyncpg raises, as a sentence."""
+    from adapters.conversations.errors import LogUnavailable
+    from adapters.database.session import AWAY
+
+    try:
+        yield
+    except AWAY as error:
+        raise LogUnavailable(f"The conversation log cannot be used now ({type(error).__name__}).") from None
 
 
 class NoGateway(Exception):
@@ -117,7 +277,7 @@ def _ask_gateway(path: str) -> dict[str, object]:
 
     from adapters.settings import Settings
 
-    server = Settings.read().server
+    server = Settings.read().admin_server
     host = "127.0.0.1" if server.host in ("0.0.0.0", "::") else server.host
     connection = http.client.HTTPConnection(host, server.port, timeout=5)
     try:
@@ -131,8 +291,7 @@ def _ask_gateway(path: str) -> dict[str, object]:
     return answer
 
 
-async def _newest(limit: int, conversation: UUID | None) -> "list[Exchange]":
-    from adapters.access.callers import LOCAL
+async def _newest(caller: str, limit: int, conversation: UUID | None) -> "list[Exchange]":
     from adapters.conversations.repository import Filters
 
     filters = Filters(conversation_id=conversation)
@@ -141,7 +300,7 @@ async def _newest(limit: int, conversation: UUID | None) -> "list[Exchange]":
         while len(found) < limit:
             after = found[-1].id if found else None
             page = await repository.page(
-                LOCAL, filters=filters, limit=min(_PAGE, limit - len(found)), after=after
+                caller, filters=filters, limit=min(_PAGE, limit - len(found)), after=after
             )
             found += page.exchanges
             if not page.has_more:
@@ -149,8 +308,7 @@ async def _newest(limit: int, conversation: UUID | None) -> "list[Exchange]":
     return found
 
 
-async def _one(text: str) -> "Exchange":
-    from adapters.access.callers import LOCAL
+async def _one(caller: str, text: str) -> "Exchange":
     from adapters.conversations.schemas import without_prefix
 
     try:
@@ -158,15 +316,16 @@ async def _one(text: str) -> "Exchange":
     except ValueError:
         raise typer.BadParameter("this is not the id of an exchange") from None
     async with _repository() as repository:
-        return await repository.get(LOCAL, exchange_id)
+        return await repository.get(caller, exchange_id)
 
 
 @asynccontextmanager
 async def _repository() -> "AsyncIterator[ExchangeRepository]":
     from adapters.conversations.repository import ExchangeRepository
+    from adapters.database.running import log_settings
     from adapters.database.session import create_engine
 
-    settings = _log_settings()
+    settings = log_settings()
     engine = create_engine(settings)
     try:
         yield ExchangeRepository(engine, settings.log_page_bytes)
@@ -174,37 +333,8 @@ async def _repository() -> "AsyncIterator[ExchangeRepository]":
         await engine.dispose()
 
 
-def _log_settings() -> "LogSettings":
-    """The settings of the log; where DATABASE_URL is not set, of the stack that runs on this machine."""
-    from pydantic import SecretStr
-
-    from adapters.settings import Settings, home
-
-    settings = Settings.read().log
-    running = home() / "run" / "database-url"
-    if "database_url" in settings.model_fields_set or not running.is_file():
-        return settings
-    return settings.model_copy(update={"database_url": SecretStr(running.read_text().strip())})
-
-
 def _print_lines(exchanges: "list[Exchange]") -> None:
     from adapters.conversations.schemas import exchange_json
 
     for exchange in exchanges:
         sys.stdout.buffer.write(exchange_json(exchange) + b"\n")
-
-
-@contextmanager
-def _plain_errors(*foreseen: type[Exception]) -> Iterator[None]:
-    """End with a sentence on standard error where something foreseen goes wrong."""
-    from adapters.errors import GatewayError
-    from adapters.observability import logs
-    from adapters.settings import BadSettings
-
-    logs.configure(logging.WARNING)
-    expected: tuple[type[Exception], ...] = (BadSettings, GatewayError, *foreseen)
-    try:
-        yield
-    except expected as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2 if isinstance(error, BadSettings) else 1) from None

@@ -63,6 +63,11 @@ class ServerSettings(Group):
         5.0, ge=0, description="Seconds that running answers get to finish when the gateway is told to stop."
     )
 
+    admin_host: str = Field(
+        "127.0.0.1", description="Address on which keys are managed and figures are read; better no other."
+    )
+    admin_port: int = Field(8002, ge=0, le=65535, description="Port for the same; 0 takes a free one.")
+
     @field_validator("allowed_origins", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -86,9 +91,14 @@ class ServerSettings(Group):
             raise ValueError("give names or addresses, without scheme and port")
         return tuple(host.lower() for host in hosts)
 
+    @property
+    def local(self) -> bool:
+        """Whether it listens to this machine alone."""
+        return _is_loopback(self.host)
+
     def hosts_to_check(self) -> frozenset[str] | None:
         """The names by which clients may call; None where any will do."""
-        if "allowed_hosts" not in self.model_fields_set and not _is_loopback(self.host):
+        if "allowed_hosts" not in self.model_fields_set and not self.local:
             return None
         own = f"[{self.host}]" if ":" in self.host else self.host
         always: tuple[str, ...] = type(self).model_fields["allowed_hosts"].default
@@ -145,6 +155,34 @@ class AccessSettings(Group):
 
     max_open_generations: int = Field(
         1024, ge=1, description="Generations open at once in one gateway process before more are refused."
+    )
+
+
+class KeySettings(Group):
+    """Keys: who may call."""
+
+    require_keys: bool | None = Field(
+        None,
+        description="Whether requests need a key. Without it: unless the gateway listens to this machine alone. "
+        "`false` is what `--insecure` sets.",
+    )
+    keys_seconds: float = Field(
+        5.0,
+        gt=0,
+        le=3600,
+        description="Seconds after which PostgreSQL is asked again about a key, known or unknown. Changes are told at "
+        "once; this is how long a revoked key can be used where that fails.",
+    )
+    keys_away_seconds: float = Field(
+        86400.0,
+        gt=0,
+        le=3e7,
+        description="Seconds that a key which was used before goes on working while PostgreSQL is away.",
+    )
+    keys_cached: int = Field(
+        10_000,
+        ge=1024,
+        description="Most keys that one gateway process knows without asking, and as many that are none.",
     )
 
 
@@ -230,7 +268,10 @@ class LogSettings(Group):
         description="PostgreSQL: postgresql://user:password@host/name (a socket folder as ?host=/folder).",
     )
     database_pool_size: int = Field(
-        8, ge=2, le=200, description="Most connections one gateway process opens."
+        8,
+        ge=2,
+        le=200,
+        description="Most connections one gateway process keeps; to look after the log it opens one more for a moment.",
     )
     database_connect_timeout: float = Field(
         5.0, gt=0, description="Seconds to wait for a database connection."
@@ -270,6 +311,13 @@ class LogSettings(Group):
         8 * 2**20,
         ge=1024,
         description="Most bytes of text on one page of the log, or in a conversation that is continued.",
+    )
+    log_retention_days: int | None = Field(
+        None,
+        ge=1,
+        le=36_500,
+        description="Days for which exchanges are kept at least. They go by whole months, so up to a month later; "
+        "without it, never.",
     )
 
 
@@ -322,6 +370,7 @@ class Settings:
     server: ServerSettings
     engine: EngineSettings
     access: AccessSettings
+    keys: KeySettings
     idempotency: IdempotencySettings
     limits: LimitSettings
     request: RequestSettings
@@ -330,6 +379,19 @@ class Settings:
     code: CodeSettings
     zephyr: ZephyrSettings
     gpu: GpuSettings
+
+    @property
+    def keys_required(self) -> bool:
+        """Whether requests need a key."""
+        required = self.keys.require_keys
+        return not self.server.local if required is None else required
+
+    @property
+    def admin_server(self) -> ServerSettings:
+        """The settings of the second listener. No page may call it."""
+        server = self.server
+        changes = {"host": server.admin_host, "port": server.admin_port, "allowed_origins": ()}
+        return server.model_copy(update=changes)
 
     @classmethod
     def read(cls) -> Self:
@@ -348,7 +410,12 @@ class Settings:
                 problems += [_problem(group, str(part["loc"][0]), part["msg"]) for part in error.errors()]
         if problems:
             raise BadSettings("\n".join(problems))
-        return cls(**groups)  # type: ignore[arg-type]
+        settings = cls(**groups)  # type: ignore[arg-type]
+        if not settings.admin_server.local and not settings.keys_required:
+            raise BadSettings(
+                "ZEPHYR_ADMIN_HOST: where no keys are needed, this machine alone may manage them"
+            )
+        return settings
 
 
 def _is_loopback(host: str) -> bool:

@@ -122,7 +122,8 @@ async def size_of(url: str, turns: int, *, whole: bool) -> Size:
     conversations = await connection.fetchval("SELECT count(DISTINCT conversation_id) FROM exchanges")
     if (rows, conversations) != (turns, turns if whole else min(turns, 1)):
         raise RuntimeError(f"{turns} turns became {rows} rows and {conversations} conversations")
-    bytes = await connection.fetchval("SELECT pg_total_relation_size('exchanges')")
+    query = "SELECT sum(pg_total_relation_size(inhrelid))::bigint FROM pg_inherits WHERE inhparent = 'exchanges'::regclass"
+    bytes = await connection.fetchval(query)
     await connection.close()
     return Size(rows, bytes)
 

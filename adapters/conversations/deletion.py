@@ -8,11 +8,12 @@ from uuid import UUID
 from sqlalchemy import Table, delete, func, update
 
 from adapters.conversations.exchange import DELETED, Exchange, deleted
-from adapters.conversations.models import ExchangeRow, IdempotentAnswerRow
+from adapters.conversations.models import ExchangeRow, FeedbackRow, IdempotentAnswerRow
 from adapters.conversations.repository import ExchangeRepository, exchange_of, insert_statement, row
 
 _exchanges = cast(Table, ExchangeRow.__table__)
 _answers = cast(Table, IdempotentAnswerRow.__table__)
+_feedback = cast(Table, FeedbackRow.__table__)
 
 
 class Deletion:
@@ -41,6 +42,7 @@ class Deletion:
                 DELETED
                 | {
                     "metadata_pairs": None,
+                    "words": None,
                     "deleted_at": func.coalesce(_exchanges.c.deleted_at, left.deleted_at),
                 }
             )
@@ -48,5 +50,7 @@ class Deletion:
         )
         (found,) = await self._log.rows(statement)
         await self._log.rows(delete(IdempotentAnswerRow).where(_answers.c.exchange_id == exchange.id))
+        mine = (_feedback.c.caller == exchange.caller, _feedback.c.exchange_id == exchange.id)
+        await self._log.rows(delete(_feedback).where(*mine))
         await self._erase(exchange.id)
         return exchange_of(found)

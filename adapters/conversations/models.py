@@ -1,10 +1,21 @@
-"""The tables of exchanges and of kept answers."""
+"""The tables of exchanges, of feedback on them, and of kept answers."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Boolean, CheckConstraint, Double, Index, Integer, LargeBinary, Text, Uuid, text
-from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from adapters.conversations.exchange import Outcome
@@ -16,8 +27,9 @@ _OUTCOMES = ", ".join(f"'{outcome}'" for outcome in Outcome)
 class ExchangeRow(Base):
     """One exchange, field for field; columns of fixed width come first, so that a row has no gaps.
 
-    `parent_id` is no foreign key: what is said is kept even where its parent is not (yet). `metadata_pairs` is no fact
-    of its own: it lets what is stored be found by its metadata (`adapters.conversations.pairs`), and is null elsewhere.
+    `parent_id` is no foreign key: what is said is kept even where its parent is not (yet). `metadata_pairs` and `words`
+    are no facts of their own: they let what is stored be found by its metadata (`adapters.conversations.pairs`; null
+    elsewhere), and everything by what was said (`adapters.conversations.said`).
     """
 
     __tablename__ = "exchanges"
@@ -26,7 +38,7 @@ class ExchangeRow(Base):
         Index(None, "caller", "id"),
         Index(None, "conversation_id", "id"),
         Index(None, "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
-        Index(None, "caller", "transcript_hash", postgresql_where=text("transcript_hash IS NOT NULL")),
+        Index(None, "caller", "transcript_hash", "id", postgresql_where=text("transcript_hash IS NOT NULL")),
         Index("ix_exchanges_caller_id_stored", "caller", "id", postgresql_where=text("stored")),
         Index(
             None,
@@ -34,6 +46,8 @@ class ExchangeRow(Base):
             postgresql_using="gin",
             postgresql_where=text("metadata_pairs IS NOT NULL"),
         ),
+        Index(None, "words", postgresql_using="gin"),
+        {"postgresql_partition_by": "RANGE (id)"},  # its parts: `adapters.conversations.partitions`
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -61,6 +75,21 @@ class ExchangeRow(Base):
     stored: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     deleted_at: Mapped[datetime | None] = mapped_column(TIMESTAMP(timezone=True))
     metadata_pairs: Mapped[list[UUID] | None] = mapped_column(ARRAY(Uuid))
+    words: Mapped[str | None] = mapped_column(TSVECTOR)
+
+
+class FeedbackRow(Base):
+    """What a caller thinks of an exchange of its own. No foreign key: partitions are dropped without looking here."""
+
+    __tablename__ = "feedback"
+    __table_args__ = (CheckConstraint("rating BETWEEN -1 AND 1", name="rating"),)
+
+    exchange_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    caller: Mapped[str] = mapped_column(Text, primary_key=True)
+    given_at: Mapped[datetime] = mapped_column(TIMESTAMP(timezone=True))
+    preferred_over: Mapped[UUID | None] = mapped_column(Uuid)
+    rating: Mapped[int | None] = mapped_column(SmallInteger)
+    comment: Mapped[str | None] = mapped_column(Text)
 
 
 class IdempotentAnswerRow(Base):

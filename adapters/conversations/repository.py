@@ -23,6 +23,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -33,6 +34,7 @@ from adapters.conversations.entries import decode
 from adapters.conversations.errors import ConversationTooLong, ExchangeNotFound, ExchangeRefused
 from adapters.conversations.exchange import Exchange, Outcome
 from adapters.conversations.models import ExchangeRow
+from adapters.conversations.said import searched
 from adapters.conversations.spool import Spool, SpoolBroken
 from adapters.database.base import JsonText
 
@@ -40,9 +42,12 @@ _exchanges = ExchangeRow.__table__
 _dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 _columns = [column.name for column in _exchanges.columns if column.name in Exchange.__struct_fields__]
 _values = attrgetter(*_columns)
-_written = (*_columns, "metadata_pairs")
+_written = (*_columns, "metadata_pairs", "words")
+_read = [_exchanges.c[name] for name in _columns]
 _texts = [column.name for column in _exchanges.columns if isinstance(column.type, JsonText)]
 ANSWERED = (Outcome.COMPLETED, Outcome.LENGTH)
+_CLOCKS_DIFFER = 24 * 3600 * 1000 << 80  # a day of ids: gateways that make them have clocks of their own
+_MOST_HITS = 10_000  # exchanges of which a search sorts out the newest
 _LONGEST_CONVERSATION = 1000  # exchanges that are followed back from the newest
 
 
@@ -69,6 +74,8 @@ class Filters:
     conversation_id: UUID | None = None
     model: str | None = None
     outcome: Outcome | None = None
+    words: str | None = None
+    """What was said in them, as one writes it for a search engine."""
 
 
 class ExchangeRepository:
@@ -89,7 +96,7 @@ class ExchangeRepository:
         held = await self.held(caller, exchange_id)
         if exchange_id in held:
             return held[exchange_id]
-        found = await self.rows(select(_exchanges).where(*_one(caller, exchange_id)))
+        found = await self.rows(select(*_read).where(*_one(caller, exchange_id)))
         if not found:
             raise ExchangeNotFound(param="id")
         return exchange_of(found[0])
@@ -104,6 +111,10 @@ class ExchangeRepository:
         for name in ("conversation_id", "model", "outcome"):
             if (value := getattr(filters, name)) is not None:
                 conditions.append(_exchanges.c[name] == value)
+        if filters.conversation_id is not None:
+            conditions.append(not_before(filters.conversation_id))
+        if filters.words is not None:
+            conditions.append(await self._said(caller, filters.words, limit=limit, after=after))
         return await self.select(caller, conditions, limit=limit, after=after)
 
     async def select(
@@ -130,6 +141,20 @@ class ExchangeRepository:
             exchanges=[exchange_of(mapping) for mapping in found],
             has_more=bool(found) and found[0]["found"] > len(found),
         )
+
+    async def _said(self, caller: str, words: str, *, limit: int, after: UUID | None) -> ColumnElement[bool]:
+        """Rare words are found by their index, common ones from the newest exchange on.
+
+        PostgreSQL would have to guess which they are, and for a rare word its guess would be to read everything.
+        """
+        said = _exchanges.c.words.op("@@")(func.websearch_to_tsquery("simple", words))
+        older = true() if after is None else _exchanges.c.id < after
+        hits = select(_exchanges.c.id).where(_exchanges.c.caller == caller, older, said).limit(_MOST_HITS + 1)
+        found = hits.subquery()
+        newest = select(found.c.id, func.count().over().label("hits")).order_by(found.c.id.desc())
+        rows = await self.rows(newest.limit(limit + 1))
+        common = bool(rows) and rows[0]["hits"] > _MOST_HITS
+        return said if common else _exchanges.c.id.in_([row["id"] for row in rows])
 
     async def conversation(self, caller: str, of: UUID) -> Conversation:
         """What a new exchange continues: `of` is a conversation, or the exchange up to which to go.
@@ -164,7 +189,7 @@ class ExchangeRepository:
     async def _written_branch(self, caller: str, of: UUID, *, exact: bool = True) -> list[Exchange]:
         branch = self._branch(caller, of, exact)
         query = (
-            select(_exchanges, branch.c.bytes)
+            select(*_read, branch.c.bytes)
             .join(branch, branch.c.id == _exchanges.c.id)
             .order_by(branch.c.depth.desc())
         )
@@ -195,7 +220,7 @@ class ExchangeRepository:
         def order(table: FromClause) -> UnaryExpression[UUID]:
             return table.c.id.asc() if ascending else table.c.id.desc()
 
-        rows = select(_exchanges).where(*conditions).order_by(order(_exchanges)).limit(limit + 1).subquery()
+        rows = select(*_read).where(*conditions).order_by(order(_exchanges)).limit(limit + 1).subquery()
         counted = select(
             rows,
             func.sum(_bytes(rows)).over(order_by=order(rows)).label("bytes"),
@@ -209,6 +234,7 @@ class ExchangeRepository:
         """From the exchange to continue back to the first, as (id, parent_id, depth, bytes so far)."""
         mine = _exchanges.c.caller == caller
         this = _exchanges.c.id == of
+        part = and_(not_before(of), or_(_exchanges.c.conversation_id == of, this))
         answered = and_(_exchanges.c.outcome.in_(ANSWERED), _exchanges.c.deleted_at.is_(None))
         last = (
             select(
@@ -217,7 +243,7 @@ class ExchangeRepository:
                 literal(1).label("depth"),
                 _bytes(_exchanges).label("bytes"),
             )
-            .where(mine, this if exact else or_(_exchanges.c.conversation_id == of, this))
+            .where(mine, this if exact else part)
             .order_by(answered.desc(), _exchanges.c.id.desc())
             .limit(1)
             .cte("branch", recursive=True)
@@ -255,6 +281,7 @@ def insert_statement() -> str:
     values = {
         name: f"CAST({number[name]} AS {_exchanges.c[name].type.compile(_dialect)})" for name in _written
     }
+    values["words"] = f"to_tsvector('simple', CAST({number['words']} AS TEXT))"
     values["conversation_id"] = f"coalesce(parent.conversation_id, {values['conversation_id']})"
     values["parent_id"] = f"coalesce(parent.id, {values['parent_id']})"
     values["input"] = (
@@ -268,7 +295,7 @@ def insert_statement() -> str:
             SELECT id, conversation_id FROM exchanges
             WHERE CAST({number["follows"]} AS UUID) IS NOT NULL  -- which most have not: then nothing is looked at
               AND caller = CAST({number["caller"]} AS TEXT) AND transcript_hash = CAST({number["follows"]} AS UUID)
-            ORDER BY started_at DESC, id DESC LIMIT 1  -- by the id alone, another index would be walked from its end
+            ORDER BY id DESC LIMIT 1
         ) AS parent ON true
         ON CONFLICT (id) DO NOTHING"""  # noqa: S608  # columns' names and types, no values
 
@@ -284,7 +311,8 @@ def row(exchange: Exchange) -> list[object]:
         whole = _whole(exchange).decode() if exchange.follows else None
     except UnicodeDecodeError:
         raise ExchangeRefused from None
-    return [*values, _pairs(exchange) if exchange.stored else None, exchange.follows, whole]
+    found_by = (_pairs(exchange) if exchange.stored else None, searched(exchange))
+    return [*values, *found_by, exchange.follows, whole]
 
 
 def _pairs(exchange: Exchange) -> list[UUID] | None:
@@ -322,6 +350,13 @@ def exchange_of(mapping: RowMapping) -> Exchange:
     """The exchange of a row."""
     values: dict[str, Any] = {name: mapping[name] for name in _columns}
     return Exchange(**values | {"outcome": Outcome(mapping["outcome"])})
+
+
+def not_before(conversation: UUID) -> ColumnElement[bool]:
+    """Spares looking for a conversation in partitions from before it began: its id is that of its first exchange."""
+    if conversation.version != 7:
+        return true()
+    return _exchanges.c.id >= UUID(int=max(0, conversation.int - _CLOCKS_DIFFER))
 
 
 def _bytes(table: FromClause) -> ColumnElement[int]:

@@ -1,6 +1,7 @@
 """The log as clients read it. What was said is passed on as it was written: it is never parsed on the way out."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -9,6 +10,8 @@ import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from adapters.conversations.exchange import Exchange, Outcome
+from adapters.conversations.feedback import Feedback
+from adapters.conversations.listing import ListedPage
 from adapters.conversations.repository import Filters, Page
 
 _PREFIXES = ("chatcmpl-", "cmpl-", "resp_")  # an exchange's id as OpenAI's API shows it
@@ -28,11 +31,22 @@ ExchangeId = Annotated[
 ]
 
 
+TenantAsked = Annotated[
+    str | None,
+    Field(
+        max_length=64,
+        pattern=r"^[^\x00]*$",
+        description="Of this tenant instead of your own; the key needs the scope `read_all`.",
+    ),
+]
+
+
 class PageQuery(BaseModel):
     """Which exchanges to list."""
 
     model_config = ConfigDict(extra="forbid")
 
+    tenant: TenantAsked = None
     limit: int = Field(20, ge=1, le=100, description="Most exchanges on the page; long ones make it shorter.")
     after: ExchangeId | None = Field(None, description="List what is older than this exchange.")
     conversation: UUID | None = Field(None, description="Only this conversation.")
@@ -82,6 +96,43 @@ class DeletedExchange(BaseModel):
     deleted: Literal[True] = True
 
 
+class FeedbackGiven(BaseModel):
+    """What to change of the feedback on an exchange: only the members that are there. `null` takes one back."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rating: Annotated[int, Field(strict=True, ge=-1, le=1)] | None = Field(
+        None, description="-1: bad, 0: neither, 1: good."
+    )
+    comment: Annotated[str, Field(max_length=4096, pattern=r"^[^\x00]*$")] | None = None
+    preferred_over: ExchangeId | None = Field(
+        None, description="Another answer in the same place of the conversation, which was worse."
+    )
+
+    def values(self) -> dict[str, object]:
+        """The members that are there."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class FeedbackView(BaseModel):
+    """What its caller thinks of an exchange."""
+
+    object: Literal["feedback"] = "feedback"
+    exchange_id: UUID
+    rating: int | None
+    comment: str | None
+    preferred_over: UUID | None
+    given_at: datetime | None = Field(description="When it was last changed; null where there is none.")
+
+
+class ExchangeWithFeedback(ExchangeView):
+    """One exchange, and what its caller thinks of it."""
+
+    feedback: FeedbackView | None = Field(
+        description="Null while it cannot be read: PostgreSQL is away, and the exchange was in the spool."
+    )
+
+
 class ExchangePage(BaseModel):
     """A page of the log, newest first."""
 
@@ -90,6 +141,56 @@ class ExchangePage(BaseModel):
     first_id: UUID | None
     last_id: UUID | None = Field(description="Pass it as `after` to read on.")
     has_more: bool
+
+
+class ConversationQuery(BaseModel):
+    """Which conversations to list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tenant: TenantAsked = None
+    limit: int = Field(20, ge=1, le=100, description="Most conversations on the page.")
+    after: ExchangeId | None = Field(None, description="The `last_id` of the page before.")
+
+
+class ConversationView(BaseModel):
+    """A conversation of one's own."""
+
+    object: Literal["conversation"] = "conversation"
+    id: UUID
+    title: str | None = Field(description="The first words of the first message of the user.")
+    created_at: datetime
+    updated_at: datetime = Field(description="When the newest exchange was accepted.")
+    exchanges: int = Field(description="How many there are, in all branches.")
+    last_exchange_id: UUID
+
+
+class ConversationPage(BaseModel):
+    """A page of conversations, the one with the newest exchange first."""
+
+    object: Literal["list"] = "list"
+    data: list[ConversationView]
+    last_id: UUID | None = Field(
+        description="Pass it as `after` to read on: the newest exchange of the last conversation on this page."
+    )
+    has_more: bool
+
+
+class SearchQuery(BaseModel):
+    """What to look for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tenant: TenantAsked = None
+    q: str = Field(
+        min_length=1,
+        max_length=512,
+        pattern=r"^[^\x00]*$",
+        description="Words, all of which were said in the exchange; `or` between them, `-` before one, and quotes "
+        "around several mean what they usually do.",
+    )
+    limit: int = Field(20, ge=1, le=100, description="Most exchanges on the page; long ones make it shorter.")
+    after: ExchangeId | None = Field(None, description="List what is older than this exchange.")
 
 
 class StatusView(BaseModel):
@@ -117,6 +218,24 @@ _FIELDS = [name for name in ExchangeView.model_fields if name != "object"]
 def exchange_json(exchange: Exchange) -> bytes:
     """An `ExchangeView` as JSON."""
     return msgspec.json.encode(_view(exchange))
+
+
+def exchange_with_feedback_json(exchange: Exchange, feedback: Feedback | None) -> bytes:
+    """An `ExchangeWithFeedback` as JSON."""
+    given = None if feedback is None else feedback_view(feedback)
+    return msgspec.json.encode({**_view(exchange), "feedback": given})
+
+
+def feedback_view(feedback: Feedback) -> dict[str, object]:
+    """What makes a `FeedbackView`."""
+    return {"object": "feedback", **asdict(feedback)}
+
+
+def conversation_page(page: ListedPage) -> ConversationPage:
+    """A page of conversations as clients read it."""
+    listed = [ConversationView.model_validate(one, from_attributes=True) for one in page.conversations]
+    last = listed[-1].last_exchange_id if listed else None
+    return ConversationPage(data=listed, last_id=last, has_more=page.has_more)
 
 
 def page_json(page: Page) -> bytes:

@@ -153,11 +153,18 @@ class SpoolFile:
             WHERE conversation = coalesce((SELECT conversation FROM records WHERE id = :id), :id) ORDER BY place"""
         return [record for (record,) in self._connection.execute(query, {"id": id.bytes})]
 
-    def erase(self, id: UUID) -> int:
-        """Remove one record, wherever it is, and every trace of it from the file; how many of those that wait it was."""
+    def everything(self) -> Iterator[tuple[UUID, bytes]]:
+        """Every record, with its id, also those that were set aside; as the disk has kept them."""
+        both = "SELECT id, record FROM records UNION ALL SELECT id, record FROM refused"
+        for id, content in self._connection.execute(both):
+            yield UUID(bytes=id), content
+
+    def erase(self, *ids: UUID) -> int:
+        """Remove records, wherever they are, and every trace of them from the file; how many of those that wait."""
+        places = [(id.bytes,) for id in ids]
         with self._transaction():
-            removed = self._connection.execute("DELETE FROM records WHERE id = ?", (id.bytes,)).rowcount
-            self._connection.execute("DELETE FROM refused WHERE id = ?", (id.bytes,))
+            removed = self._connection.executemany("DELETE FROM records WHERE id = ?", places).rowcount
+            self._connection.executemany("DELETE FROM refused WHERE id = ?", places)
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return removed
 

@@ -1,7 +1,7 @@
 """Exchanges as a person reads them on a terminal. What was said cannot steer the terminal."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -9,7 +9,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from adapters.conversations.exchange import Exchange, Outcome
+from adapters.conversations.exchange import Exchange, Outcome, accepted_at
+from adapters.conversations.partitions import Partition
 
 _STYLES = {Outcome.COMPLETED: "green", Outcome.LENGTH: "yellow"}
 _PREVIEW_LENGTH = 200
@@ -59,6 +60,20 @@ def print_status(console: Console, status: Mapping[str, Any]) -> None:
     for name in ("oldest_unshipped", "database_away_since", "spool_problem"):
         if status[name] is not None:
             console.print(harmless(f"{name.replace('_', ' ')}: {status[name]}"))
+
+
+def print_dropped(console: Console, dropped: Sequence[Partition], *, would: bool) -> None:
+    """The partitions of the log that are kept no longer."""
+    if not dropped:
+        console.print("Nothing is old enough to go.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("would go" if would else "gone", "until", "exchanges, about", "MiB"):
+        table.add_column(name, justify="left" if name in ("would go", "gone", "until") else "right")
+    for part in dropped:
+        ends = f"{accepted_at(part.ends):%Y-%m-%d}" if part.ends else ""
+        table.add_row(part.name, ends, f"{part.exchanges}", f"{part.bytes / 2**20:.1f}")
+    console.print(table)
 
 
 def harmless(text: str) -> Text:

@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 from adapters.conversations.errors import ConversationTooLong
 from adapters.conversations.exchange import Exchange, accepted_at
 from adapters.conversations.models import ExchangeRow
-from adapters.conversations.repository import ANSWERED, ExchangeRepository, exchange_of
+from adapters.conversations.repository import ANSWERED, ExchangeRepository, exchange_of, not_before
 from adapters.responses.errors import ConversationNotFound
 from adapters.responses.ids import id_after
 from adapters.responses.models import ConversationItemRow, ConversationRow
@@ -203,6 +203,7 @@ def _said_in(caller: str, id: UUID) -> list[ColumnElement[bool]]:
     """Exchanges in which something was said in a conversation."""
     return [
         _exchanges.c.conversation_id == id,
+        not_before(id),
         _exchanges.c.caller == caller,
         _exchanges.c.endpoint == ENDPOINT,
         _exchanges.c.outcome.in_(ANSWERED),

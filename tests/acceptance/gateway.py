@@ -51,12 +51,13 @@ class Gateway:
 
     def __init__(self, log: Path, **environment: str) -> None:
         """`environment` holds settings by their variables' names; the rest is as bare as it can be."""
-        self.port = free_port()
+        self.port, self.admin_port = free_port(), free_port()
         self.log = log
         self._environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(log.parent),
             "ZEPHYR_PORT": str(self.port),
+            "ZEPHYR_ADMIN_PORT": str(self.admin_port),
             "ZEPHYR_ENGINE_PROBE_SECONDS": "0.1",
             "ZEPHYR_HOME": str(log.parent),
         } | environment

@@ -1,6 +1,7 @@
 """The migrations make what the models say, can be undone, and never run twice at once."""
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 
 import asyncpg
@@ -11,25 +12,41 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from adapters.conversations.models import ExchangeRow
 from adapters.database.migrate import CannotMigrate, migrate
 from adapters.database.session import connect
+from adapters.keys.models import KeyRow
 from adapters.limits.models import LimitStateRow
 from adapters.responses.models import OpenResponseRow
 from tests.databases import fetch, log_settings
 
-_SCHEMA = {
-    "columns": """
+_OURS = (
+    """c.relnamespace = 'public'::regnamespace AND c.relname <> 'alembic_version' AND NOT c.relispartition"""
+)
+_SCHEMA = {  # a partition is of its table's kind, or it would not be one
+    "columns": f"""
         SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull
         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-        WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND a.attnum > 0
-          AND NOT a.attisdropped AND c.relname <> 'alembic_version'
+        WHERE c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped AND {_OURS}
         ORDER BY c.relname, a.attnum""",
-    "constraints": """
-        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) AS definition FROM pg_constraint
-        WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version'
-        ORDER BY 1, 2""",
-    "indexes": """
-        SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'
-        ORDER BY 1""",
+    "partitioned": f"SELECT c.relname, pg_get_partkeydef(c.oid) FROM pg_class c WHERE c.relkind = 'p' AND {_OURS} ORDER BY 1",
+    "constraints": f"""
+        SELECT c.relname, o.conname, pg_get_constraintdef(o.oid) AS definition
+        FROM pg_constraint o JOIN pg_class c ON c.oid = o.conrelid WHERE {_OURS} ORDER BY 1, 2""",
+    "indexes": f"""
+        SELECT i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid)
+        FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid WHERE {_OURS} ORDER BY 1""",
 }
+_TABLES = {
+    "exchanges": 26,
+    "feedback": 6,
+    "idempotent_answers": 7,
+    "conversations": 5,
+    "conversation_items": 3,
+    "open_responses": 12,
+    "response_events": 5,
+    "keys": 12,
+    "tenants": 3,
+    "limit_states": 8,
+}
+"""Each table's number of columns."""
 
 
 async def test_the_migrations_make_what_the_models_say(database_url: str, empty_database_url: str) -> None:
@@ -40,9 +57,11 @@ async def test_the_migrations_make_what_the_models_say(database_url: str, empty_
     )
     async with engine.begin() as connection:
         await connection.run_sync(ExchangeRow.metadata.create_all)
-        assert OpenResponseRow.metadata is LimitStateRow.metadata is ExchangeRow.metadata
+        for table in (OpenResponseRow, KeyRow, LimitStateRow):
+            assert table.metadata is ExchangeRow.metadata
     migrated, modelled = await _schema(database_url), await _schema(empty_database_url)
-    assert len(migrated["columns"]) == 65
+    assert Counter(table for table, *_ in migrated["columns"]) == _TABLES
+    assert migrated["partitioned"] == [("exchanges", "RANGE (id)")]
     assert migrated == modelled
 
 
@@ -60,7 +79,7 @@ async def test_up_down_and_up_again(empty_database_url: str) -> None:
 async def test_gateways_that_start_together_migrate_one_after_the_other(empty_database_url: str) -> None:
     """Five at once all succeed."""
     await asyncio.gather(*(migrate(log_settings(empty_database_url)) for _ in range(5)))
-    assert len((await _schema(empty_database_url))["columns"]) == 65
+    assert len((await _schema(empty_database_url))["columns"]) == sum(_TABLES.values())
 
 
 async def test_a_database_that_another_migrates_is_not_waited_for_without_end(
@@ -101,10 +120,11 @@ async def test_long_texts_are_compressed_with_lz4_where_the_server_can(database_
     expected = b"l" if (await fetch(database_url, can))[0]["can"] else b""
     found = await fetch(
         database_url,
-        "SELECT attcompression FROM pg_attribute WHERE attrelid = 'exchanges'::regclass AND atttypid = 'json'::regtype"
-        " OR attrelid = 'idempotent_answers'::regclass AND attname = 'answer'",
+        """SELECT attcompression FROM pg_attribute WHERE atttypid = 'json'::regtype
+           AND attrelid::regclass::text IN ('exchanges', 'exchanges_first', 'exchanges_last')
+           OR attrelid = 'idempotent_answers'::regclass AND attname = 'answer'""",
     )
-    assert [row["attcompression"].strip(b"\0") for row in found] == [expected] * 6
+    assert [row["attcompression"].strip(b"\0") for row in found] == [expected] * 16
 
 
 async def _schema(url: str) -> dict[str, list[tuple[object, ...]]]:

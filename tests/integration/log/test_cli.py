@@ -7,11 +7,14 @@ import sys
 import time
 from pathlib import Path
 
+from adapters.conversations.partitions import first_id
 from adapters.conversations.writer import ExchangeWriter
 from tests.databases import PostgresServer, fetch, log_settings
+from tests.integration.log.months import month
 from tests.records import an_exchange
 
 ROOT = Path(__file__).parents[3]
+_BETWEEN = f"('{first_id(month(-1))}') TO ('{first_id(month(1))}')"
 STEERING = "\x1b]0;owned\x07 [red]not markup[/red] \u202e"
 
 
@@ -78,6 +81,28 @@ async def test_migrating_makes_the_table(empty_database_url: str) -> None:
         ended = _run("migrate", DATABASE_URL=empty_database_url)
         assert (ended.returncode, ended.stdout) == (0, "The database is up to date.\n")
     assert await fetch(empty_database_url, "SELECT FROM exchanges") == []
+
+
+async def test_what_would_go_is_shown_and_goes(writer: ExchangeWriter, database_url: str) -> None:
+    """Without the setting nothing goes; with it, what the dry run has shown, and no more."""
+    await fetch(database_url, "ALTER TABLE exchanges DETACH PARTITION exchanges_first")
+    for name, bounds in (("first", f"(MINVALUE) TO ('{first_id(month(-1))}')"), ("between", _BETWEEN)):
+        new = f"CREATE TABLE exchanges_{name} PARTITION OF exchanges FOR VALUES FROM {bounds}"
+        attached = f"ALTER TABLE exchanges ATTACH PARTITION exchanges_{name} FOR VALUES FROM {bounds}"
+        await fetch(database_url, attached if name == "first" else new)
+    old, kept = an_exchange(id=first_id(month(-3))), an_exchange()
+    for exchange in (old, kept):
+        await writer.commit(exchange)
+    everything = _run("log", "retain", DATABASE_URL=database_url)
+    assert everything.stdout == "Everything is kept: ZEPHYR_LOG_RETENTION_DAYS is not set.\n"
+    keeping = {"DATABASE_URL": database_url, "ZEPHYR_LOG_RETENTION_DAYS": "1"}
+    shown = _run("log", "retain", "--dry-run", **keeping)
+    assert "exchanges_first" in shown.stdout
+    assert "exchanges_between" not in shown.stdout
+    assert len(await fetch(database_url, "SELECT FROM exchanges")) == 2
+    assert "exchanges_first" in _run("log", "retain", **keeping).stdout
+    assert [row["id"] for row in await fetch(database_url, "SELECT id FROM exchanges")] == [kept.id]
+    assert _run("log", "retain", **keeping).stdout == "Nothing is old enough to go.\n"
 
 
 def test_help_is_quick() -> None:

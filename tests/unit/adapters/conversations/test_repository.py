@@ -22,10 +22,11 @@ def test_values_stand_in_the_order_of_the_statement() -> None:
     names = found[1].split(", ")
     follows = uuid4()
     exchange = an_exchange(metadata=b'{"a": 1}', input=b'["b"]', earlier=b'["a"]', follows=follows)
-    assert set(names) == set(Exchange.__struct_fields__) - _USED_UP | {"metadata_pairs"}
-    *values, pairs, followed, whole = row(exchange)
-    assert names[-1] == "metadata_pairs"
-    for name, value in zip(names[:-1], values, strict=True):
+    assert set(names) == set(Exchange.__struct_fields__) - _USED_UP | {"metadata_pairs", "words"}
+    *values, pairs, words, followed, whole = row(exchange)
+    assert names[-2:] == ["metadata_pairs", "words"]
+    assert words == "b\nHi"
+    for name, value in zip(names[:-2], values, strict=True):
         written = getattr(exchange, name)
         assert value == (written.decode() if isinstance(written, bytes) else written)
     assert (pairs, followed, whole) == (None, follows, '["a","b"]')
@@ -34,10 +35,10 @@ def test_values_stand_in_the_order_of_the_statement() -> None:
 def test_pairs_are_indexed_where_they_can_be_asked_for() -> None:
     """Of stored exchanges that have any."""
     metadata = b'{"a": "1", "b": "\\u0000"}'
-    stored = row(an_exchange(stored=True, metadata=metadata))[-3]
+    stored = row(an_exchange(stored=True, metadata=metadata))[-4]
     assert stored == hashed("local", {"a": "1", "b": "\0"})
-    assert row(an_exchange(stored=True))[-3] is None
-    assert row(an_exchange(metadata=metadata))[-3] is None
+    assert row(an_exchange(stored=True))[-4] is None
+    assert row(an_exchange(metadata=metadata))[-4] is None
 
 
 @pytest.mark.parametrize(
