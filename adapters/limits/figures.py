@@ -12,6 +12,15 @@ from adapters.limits.state import SECOND, Check, State
 from adapters.limits.store import Answer, Demand, Subject
 
 Headers = dict[bytes, bytes]
+HEADERS = (
+    "retry-after-ms",
+    *(
+        f"x-ratelimit-{what}-{of}"
+        for what in ("limit", "remaining", "reset")
+        for of in ("requests", "tokens")
+    ),
+)
+"""The names of all of them."""
 _REQUESTS = ("requests_per_minute",)
 _TOKENS = ("tokens_per_minute", "tokens_per_day", "tokens_per_month")
 _CALENDAR = ("tokens_per_day", "tokens_per_month")

@@ -74,6 +74,9 @@ class LimitRepository:
         """
         await self._fetch(statements.FORGET, _KEPT, _MOST_FORGOTTEN)
 
+    async def close(self) -> None:
+        """Nothing: the engine is its maker's."""
+
     async def _execute(
         self, statement: str, subjects: Sequence[Subject], *arguments: object
     ) -> list["asyncpg.Record"]:

@@ -77,3 +77,6 @@ class Store(Protocol):
 
     async def forget_idle(self) -> None:
         """Forget subjects of which nothing counts any more."""
+
+    async def close(self) -> None:
+        """Close what it has opened itself."""
