@@ -135,9 +135,11 @@ class Gateway:
         path: str,
         body: Mapping[str, object] | bytes | None,
         headers: Mapping[str, str] | None = None,
+        *,
+        port: int | None = None,
     ) -> Answer:
         """Ask, and read the whole answer; a body that is a mapping goes as JSON."""
-        with self.opened(method, path, body, headers) as response:
+        with self.opened(method, path, body, headers, port=port) as response:
             answer_headers = {name.lower(): value for name, value in response.getheaders()}
             return Answer(status=response.status, headers=answer_headers, body=response.read())
 
@@ -148,9 +150,11 @@ class Gateway:
         path: str,
         body: Mapping[str, object] | bytes | None,
         headers: Mapping[str, str] | None = None,
+        *,
+        port: int | None = None,
     ) -> Iterator[http.client.HTTPResponse]:
         """Ask, and leave the answer to be read; the connection is closed at the end."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=30)
         sent = dict(headers or {})
         if isinstance(body, Mapping):
             body = json.dumps(body).encode()
@@ -162,9 +166,15 @@ class Gateway:
         finally:
             connection.close()
 
-    def openai(self) -> openai.OpenAI:
+    def openai(self, key: str = "none") -> openai.OpenAI:
         """An unmodified SDK client that does not try again."""
-        return openai.OpenAI(base_url=self.url + "/v1", api_key="none", max_retries=0, timeout=30)
+        return openai.OpenAI(base_url=self.url + "/v1", api_key=key, max_retries=0, timeout=30)
+
+    def admin(
+        self, method: str, path: str, body: Mapping[str, object] | None = None, **headers: str
+    ) -> Answer:
+        """Ask the second listener."""
+        return self.request(method, path, body, headers, port=self.admin_port)
 
     def connect(self) -> socket.socket:
         """A bare connection."""

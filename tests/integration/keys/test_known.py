@@ -10,6 +10,8 @@ import pytest
 from pydantic import SecretStr
 
 from adapters.access.callers import Caller, KeyScope, Limits
+from adapters.database.migrate import migrate
+from adapters.database.session import create_engine
 from adapters.errors import Overloaded
 from adapters.keys.errors import KeysUnavailable, NotAuthorized
 from adapters.keys.key import Order, Tenant, digest, new_secret
@@ -209,9 +211,6 @@ async def test_while_postgres_is_away_known_keys_count_and_others_are_a_503() ->
     try:
         await fetch(server.url, "CREATE DATABASE away")
         url = other_database(server.url, "away")
-        from adapters.database.migrate import migrate
-        from adapters.database.session import create_engine
-
         await migrate(log_settings(url))
         engine = create_engine(log_settings(url))
         repository = KeyRepository(engine)
