@@ -53,6 +53,7 @@ class Gateway:
         """`environment` holds settings by their variables' names; the rest is as bare as it can be."""
         self.port, self.admin_port = free_port(), free_port()
         self.log = log
+        self.arguments: list[str] = []
         self._environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(log.parent),
@@ -82,7 +83,7 @@ class Gateway:
         """Start the process, and do not wait."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "adapters"],
+                [sys.executable, "-m", "adapters", *self.arguments],
                 cwd=ROOT,
                 env=self._environment,
                 stdout=log,
