@@ -3,36 +3,15 @@
 import os
 import re
 from dataclasses import dataclass, fields
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode
 
+from adapters.environment import BadSettings, Group, is_address, is_loopback, problem
 
-class BadSettings(Exception):
-    """The environment holds settings that cannot be used."""
-
-
-class Group(BaseSettings):
-    """One group of settings. A field `x` is read from `ZEPHYR_X` unless it names its variable itself."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="ZEPHYR_",
-        frozen=True,
-        extra="ignore",
-        populate_by_name=True,
-        env_ignore_empty=True,
-        allow_inf_nan=False,
-    )
-
-    @classmethod
-    def variable(cls, field: str) -> str:
-        """The environment variable of a field."""
-        alias = cls.model_fields[field].validation_alias
-        return alias if isinstance(alias, str) else f"ZEPHYR_{field.upper()}"
+__all__ = ("BadSettings", "Group", "Settings")
 
 
 class ServerSettings(Group):
@@ -94,7 +73,7 @@ class ServerSettings(Group):
     @property
     def local(self) -> bool:
         """Whether it listens to this machine alone."""
-        return _is_loopback(self.host)
+        return is_loopback(self.host)
 
     def hosts_to_check(self) -> frozenset[str] | None:
         """The names by which clients may call; None where any will do."""
@@ -145,7 +124,7 @@ class EngineSettings(Group):
     @field_validator("engine_url")
     @classmethod
     def _address(cls, url: str) -> str:
-        if not url.startswith("unix:") and not _is_address(url):
+        if not url.startswith("unix:") and not is_address(url):
             raise ValueError("give http://host:port, without user and password")
         return url
 
@@ -407,7 +386,7 @@ class Settings:
             try:
                 groups[field.name] = group()
             except ValidationError as error:
-                problems += [_problem(group, str(part["loc"][0]), part["msg"]) for part in error.errors()]
+                problems += [problem(group, str(part["loc"][0]), part["msg"]) for part in error.errors()]
         if problems:
             raise BadSettings("\n".join(problems))
         settings = cls(**groups)  # type: ignore[arg-type]
@@ -416,23 +395,3 @@ class Settings:
                 "ZEPHYR_ADMIN_HOST: where no keys are needed, this machine alone may manage them"
             )
         return settings
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
-def _is_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.username is None and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is none; its text would quote the URL
-        return False
-
-
-def _problem(group: type[Group], location: str, message: str) -> str:
-    known = location in group.model_fields
-    return f"{group.variable(location) if known else location}: {message}"

@@ -31,7 +31,7 @@ def erase(url: str, spool: Path, *arguments: str, said: str = "") -> subprocess.
             "PATH": os.environ["PATH"],
             "DATABASE_URL": url,
             "ZEPHYR_SPOOL_DIR": str(spool),
-            "ZEPHYR_PORT": "1",
+            "ZEPHYR_ADMIN_PORT": "1",
         },
         input=said,
         capture_output=True,
