@@ -15,11 +15,12 @@ from adapters.access.callers import Limits
 from adapters.database.session import create_engine
 from adapters.keys.key import Order, Tenant
 from adapters.keys.repository import KeyRepository
-from tests.acceptance.conftest import NewGateway
+from tests.acceptance.conftest import NewGateway, migrate
 from tests.acceptance.exchanges import Exchanges
 from tests.acceptance.gateway import Answer, Gateway, chat, read_until
+from tests.acceptance.keys import created
 from tests.acceptance.zephyr import results
-from tests.databases import log_settings
+from tests.databases import PostgresServer, log_settings
 from tests.fakes.answers import Asked
 from tests.fakes.engine import Script, ScriptedEngine, refusal
 
@@ -382,6 +383,28 @@ def test_a_killed_gateway_keeps_no_place(
         while outcome(client(limited, key)) != "Hello, world.":
             assert time.monotonic() - killed < 1.5
             time.sleep(0.05)
+
+
+def test_while_the_database_is_away_a_gateway_keeps_the_limits_alone(new_gateway: NewGateway) -> None:
+    """It goes on from what it knew, answers from its spool, and says in its figures that it counts alone."""
+    server = PostgresServer()
+    try:
+        migrate(server.url)
+        key = created(server.url, "somebody", "--requests-per-minute", "10", "--tokens-per-day", "100000")[
+            "key"
+        ]
+        with new_gateway(DATABASE_URL=server.url, ZEPHYR_REQUIRE_KEYS="true") as gateway:
+            sdk = client(gateway, key)
+            assert [outcome(sdk) for _ in range(4)] == ["Hello, world."] * 4
+            server.kill()
+            answers = [outcome(sdk) for _ in range(20)]
+            figures = gateway.admin("GET", "/metrics").body
+        assert answers[:6] == ["Hello, world."] * 6
+        assert sum(isinstance(one, openai.RateLimitError) for one in answers) >= 13
+        assert b"zephyr_limits_alone_total 20.0" in figures
+        assert b"zephyr_limits_store_up 0.0" in figures
+    finally:
+        server.close()
 
 
 def test_a_replay_costs_nothing(limited: Gateway, engine: ScriptedEngine, new_key: NewKey) -> None:
