@@ -224,6 +224,9 @@ class Gateway:
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._database.dispose)
+            stack.push_async_callback(self._limit_store.close)
+            self._quotas.start()
+            stack.push_async_callback(self._quotas.close)
             if self._keys is not None:
                 await self._keys.start()
                 stack.push_async_callback(self._keys.close)
@@ -237,9 +240,6 @@ class Gateway:
             stack.push_async_callback(self._background.end)
             self._idempotency.start()
             stack.push_async_callback(self._idempotency.close)
-            stack.push_async_callback(self._limit_store.close)
-            self._quotas.start()
-            stack.push_async_callback(self._quotas.close)
             self._watch.start()
             stack.callback(self._engine.close)
             stack.push_async_callback(self._watch.close)

@@ -60,6 +60,7 @@ class Run:
         self._engine = engine
         self._log = log
         self._connection: Connection | None = None
+        self._asked = False
         self._began = time.monotonic()
         self._started_at = datetime.now(UTC)
         self._first_token_ms: float | None = None
@@ -84,7 +85,7 @@ class Run:
         return connection
 
     def _opened(self, connection: Connection) -> None:
-        self._connection = connection
+        self._connection, self._asked = connection, True
         self._slot.on_stop(connection.stop)
 
     def note_first_token(self) -> None:
@@ -147,10 +148,10 @@ class Run:
         usage = self.transcript.usage
         if usage is not None:
             self.quota.settle(usage.prompt_tokens + (usage.completion_tokens or 0))
-        elif self._connection is not None and isinstance(error, None | ClientGone | Cancelled):
+        elif self._asked and isinstance(error, None | ClientGone | Cancelled):
             self.quota.settle(None)
         else:
-            self.quota.settle(0)
+            self.quota.settle(0, begun=self._asked)
 
     def _elapsed_ms(self) -> float:
         return (time.monotonic() - self._began) * 1000

@@ -2,6 +2,7 @@
 
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
@@ -18,6 +19,8 @@ class LocalCounts:
 
     def __init__(self) -> None:
         self._states: OrderedDict[str, State] = OrderedDict()
+        self._followed: dict[str, int] = {}
+        """Of each of them, the moment of the newest answer that was followed, by the store's clock."""
         self._running: dict[str, set[UUID]] = {}
 
     def take(self, demand: Demand) -> Answer:
@@ -35,17 +38,25 @@ class LocalCounts:
         answer = Answer(
             taken=all(state.fits(one, subject.limits, demand.tokens) for subject, one in pairs), states=states
         )
-        self.follow(demand, answer)
+        self._take_over(demand, answer, states)
         return answer
 
     def follow(self, demand: Demand, answer: Answer) -> None:
-        """Take over what an answer says."""
+        """Take over what the store says. Answers may come in another order than they were given."""
+        states = []
         for subject, one in zip(demand.subjects, answer.states, strict=True):
-            if answer.taken:
-                one = state.taken(one, subject.limits, demand.tokens)
-                if subject.limits.concurrent_requests is not None:
-                    self._running.setdefault(subject.name, set()).add(demand.lease)
-            self._keep(subject, one)
+            newest = one.at >= self._followed.get(subject.name, 0)
+            if newest:
+                self._followed[subject.name] = one.at
+            states.append(one if newest else None)
+        self._take_over(demand, answer, states)
+
+    def _take_over(self, demand: Demand, answer: Answer, states: Sequence[State | None]) -> None:
+        for subject, one in zip(demand.subjects, states, strict=True):
+            if answer.taken and subject.limits.concurrent_requests is not None:
+                self._running.setdefault(subject.name, set()).add(demand.lease)
+            if one is not None:
+                self._keep(subject, state.taken(one, subject.limits, demand.tokens) if answer.taken else one)
 
     def settle(self, settlement: Settlement) -> None:
         """Count what was used instead of what was reserved, and free the place."""
@@ -70,4 +81,5 @@ class LocalCounts:
         self._states[subject.name] = kept
         self._states.move_to_end(subject.name)
         if len(self._states) > _MOST_SUBJECTS:
-            self._states.popitem(last=False)
+            forgotten, _ = self._states.popitem(last=False)
+            self._followed.pop(forgotten, None)

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from adapters.limits import scripts
 from adapters.limits.state import SECOND, State, month_of
 from adapters.limits.store import FIELDS, Answer, Demand, Settlement, StoreAway, Subject
+from adapters.settings import BadSettings
 
 _PREFIX = "zephyr:limits:"
 _MOST_CONNECTIONS = 16
@@ -24,15 +25,23 @@ class ValkeyCounts:
     """Asks the server, one script for each of its methods. One server, with replicas or without; not a cluster."""
 
     def __init__(self, url: SecretStr, *, lease: float, patience: float) -> None:
-        """`lease` and `patience` are seconds."""
-        pool = BlockingConnectionPool.from_url(
-            url.get_secret_value(),
-            max_connections=_MOST_CONNECTIONS,
-            timeout=patience,
-            socket_timeout=_ANSWER_SECONDS,
-            socket_connect_timeout=patience,
-            retry=Retry(NoBackoff(), 0),  # a second try could take a second time
-        )
+        """`lease` and `patience` are seconds.
+
+        Raises:
+            BadSettings: the URL cannot be used.
+        """
+        try:
+            pool = BlockingConnectionPool.from_url(
+                url.get_secret_value(),
+                max_connections=_MOST_CONNECTIONS,
+                timeout=patience,
+                socket_timeout=_ANSWER_SECONDS,
+                socket_connect_timeout=patience,
+                retry=Retry(NoBackoff(), 0),  # a second try could take a second time
+            )
+            pool.make_connection()  # it does not connect yet, and looks at the URL's options
+        except (TypeError, ValueError) as error:  # their texts quote the URL's parts
+            raise BadSettings(f"ZEPHYR_LIMITS_URL: it cannot be used ({type(error).__name__})") from None
         self._client = Redis(connection_pool=pool)
         self._take = self._client.register_script(scripts.TAKE)
         self._settle = self._client.register_script(scripts.SETTLE)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from uuid import uuid4
 
 import openai
@@ -13,14 +14,15 @@ from tests.acceptance.conftest import NewGateway, migrate
 from tests.acceptance.gateway import Answer, Gateway, chat
 from tests.acceptance.keys import created
 from tests.acceptance.limited import SLOW, NewKey, client, outcome
-from tests.databases import PostgresServer
+from tests.databases import PostgresServer, rows
 from tests.fakes.engine import Script, ScriptedEngine
+from tests.valkey import ValkeyServer
 
 
 @pytest.fixture(scope="module")
 def gateways(new_gateway: NewGateway) -> Iterator[tuple[Gateway, Gateway]]:
     """Two that need keys."""
-    settings = {"ZEPHYR_REQUIRE_KEYS": "true", "ZEPHYR_LIMITS_LEASE": "1"}
+    settings = {"ZEPHYR_REQUIRE_KEYS": "true", "ZEPHYR_LIMITS_LEASE": "2"}
     with new_gateway(**settings) as one, new_gateway(**settings) as other:
         yield one, other
 
@@ -72,7 +74,7 @@ def test_requests_at_once_are_leases(
         with streams[0] as first, streams[1] as second:
             assert first.read(1)
             assert second.read(1)
-            time.sleep(1.5)  # longer than a lease
+            time.sleep(2.5)  # longer than a lease
             refused = outcome(client(gateways[0], key))
             assert (refused.type, refused.code) == ("requests", "rate_limit_exceeded")
         for seen in engine.seen:
@@ -104,7 +106,7 @@ def test_a_killed_gateway_keeps_no_place(
     """With `kill -9` its places are free within the time of a lease."""
     key = new_key(concurrent_requests=1)
     engine.scripts = {"long": SLOW}
-    with new_gateway(ZEPHYR_REQUIRE_KEYS="true", ZEPHYR_LIMITS_LEASE="1") as doomed:
+    with new_gateway(ZEPHYR_REQUIRE_KEYS="true", ZEPHYR_LIMITS_LEASE="2") as doomed:
         with doomed.opened(
             "POST",
             "/v1/chat/completions",
@@ -116,8 +118,35 @@ def test_a_killed_gateway_keeps_no_place(
             doomed.kill()
         killed = time.monotonic()
         while outcome(client(gateways[0], key)) != "Hello, world.":
-            assert time.monotonic() - killed < 1.5
+            assert time.monotonic() - killed < 4
             time.sleep(0.05)
+
+
+def test_limits_in_valkey_and_what_an_overloaded_gateway_refuses(
+    new_gateway: NewGateway, engine: ScriptedEngine, new_key: NewKey, tmp_path: Path, log_url: str
+) -> None:
+    """They are counted there and not in PostgreSQL; a request without a place consumes nothing of them."""
+    key = new_key(requests_per_minute=600, concurrent_requests=5, tokens_per_day=100_000)
+    authorization = {"authorization": f"Bearer {key}"}
+    engine.scripts = {"long": SLOW}
+    before = rows(log_url, "SELECT subject FROM limit_states")
+    with (
+        ValkeyServer(tmp_path) as server,
+        new_gateway(
+            ZEPHYR_REQUIRE_KEYS="true", ZEPHYR_MAX_OPEN_GENERATIONS="1", ZEPHYR_LIMITS_URL=server.url
+        ) as gateway,
+        gateway.opened("POST", "/v1/chat/completions", chat("long", stream=True), authorization) as response,
+    ):
+        assert response.read(1)
+        assert response.headers["x-ratelimit-remaining-requests"] == "599"
+        for _ in range(20):
+            refused = gateway.request("POST", "/v1/chat/completions", chat(), authorization)
+            assert (refused.status, refused.error["code"]) == (503, "overloaded")
+        time.sleep(0.5)
+        again = gateway.request("POST", "/v1/chat/completions", chat(), authorization)
+        assert again.headers["x-ratelimit-remaining-requests"] in ("598", "599")
+        assert 98_000 < int(again.headers["x-ratelimit-remaining-tokens"]) < 99_999
+    assert rows(log_url, "SELECT subject FROM limit_states") == before
 
 
 def test_while_the_database_is_away_a_gateway_keeps_the_limits_alone(new_gateway: NewGateway) -> None:

@@ -17,18 +17,22 @@ from adapters.limits.quotas import Parts, Quotas, TakenQuota
 from adapters.limits.repository import LimitRepository
 from adapters.limits.store import Demand, Store, Subject
 from adapters.limits.valkey import ValkeyCounts
-from adapters.settings import LimitSettings
+from adapters.settings import BadSettings, LimitSettings
 from tests.databases import log_settings
 from tests.valkey import ValkeyServer
 
 PATIENCE = 0.2
 
 
+def _settings() -> LimitSettings:
+    return LimitSettings(limits_patience=PATIENCE, limits_lease=1)  # type: ignore[call-arg]  # the rest has defaults
+
+
 class Gateways:
     """What two gateways do about limits, and the store by itself."""
 
     def __init__(self, stores: list[Store]) -> None:
-        settings = LimitSettings(limits_patience=PATIENCE, limits_lease=1)
+        settings = _settings()
         self.one, self.other = (Quotas(store, settings) for store in stores[:2])
         self.store = stores[2]
 
@@ -168,10 +172,21 @@ async def test_several_generations_are_one_request(gateways: Gateways) -> None:
         assert await gateways.month(user) == expected
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["redis://user:hidden@host:port", "redis://:hidden@host?no_such_option=1", "redis://host/hidden?db=x"],
+)
+def test_a_url_that_the_client_cannot_use_is_refused_at_the_start(url: str) -> None:
+    """By its variable, and without what is in it."""
+    with pytest.raises(BadSettings, match="ZEPHYR_LIMITS_URL") as caught:
+        ValkeyCounts(SecretStr(url), lease=1, patience=1)
+    assert "hidden" not in str(caught.value)
+
+
 async def test_a_database_that_is_not_there_is_a_store_that_is_away(tmp_path: Path) -> None:
     """Limits hold in this gateway by itself."""
     engine = create_engine(log_settings(f"postgresql://nobody@/nothing?host={tmp_path}"))
-    quotas = Quotas(LimitRepository(engine, lease=1), LimitSettings(limits_patience=PATIENCE))
+    quotas = Quotas(LimitRepository(engine, lease=1), _settings())
     user = caller(requests_per_minute=10, concurrent_requests=5)
     assert await let(quotas, user, 50) == 5
     assert quotas.status.alone == 50

@@ -1,12 +1,14 @@
 """What is reserved for a request."""
 
+from typing import Any
+
 import pytest
 
 from adapters.completions.estimate import most_tokens
 from adapters.completions.requests import ChatRequest, CompletionRequest, Message, Request
 
 
-def _chat(**fields: int) -> ChatRequest:
+def _chat(**fields: Any) -> ChatRequest:
     return ChatRequest(messages=[Message(role="user", content="x")], **fields)
 
 
