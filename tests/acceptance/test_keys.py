@@ -196,3 +196,11 @@ def test_keys_stand_in_no_log(admin: Holder, keyed: Gateway, engine: ScriptedEng
     for secret in (holder.key, admin.key, NONE):
         assert secret not in keyed.log_text
     assert "sk-zephyr" not in keyed.log_text
+
+
+def test_the_welcome_page_shows_where_the_key_goes(keyed: Gateway, gateway: Gateway) -> None:
+    """Only where one is needed."""
+    cards = {card["path"]: card["example"] for card in keyed.get("/").json["endpoints"]}
+    assert '-H "Authorization: Bearer $ZEPHYR_KEY"' in cards[CHAT]
+    assert '["zephyr", "key." + key]' in cards[LIVE]
+    assert "Bearer" not in gateway.get("/").body.decode()

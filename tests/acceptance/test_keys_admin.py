@@ -2,13 +2,16 @@
 
 import http.client
 import json
+import os
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.acceptance.gateway import Gateway
+from tests.acceptance.gateway import ROOT, Gateway
 from tests.acceptance.keys import Holder, command, created
 from tests.databases import rows
 
@@ -154,6 +157,19 @@ def test_figures_are_on_the_second_listener_alone(admin: Holder, keyed: Gateway,
     assert gateway.get("/metrics").status == gateway.admin("GET", "/metrics").status == 200
 
 
+def test_the_command_reads_the_status_there(keyed: Gateway) -> None:
+    """Where the first listener would ask for a key."""
+    done = subprocess.run(
+        [sys.executable, "-m", "adapters", "log", "status", "--json"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "ZEPHYR_ADMIN_PORT": str(keyed.admin_port)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert json.loads(done.stdout)["accepted"] >= 0, done.stderr
+
+
 @pytest.mark.parametrize(
     "origin", ["http://evil.example", "null", "http://localhost:8501", "http://localhost:8000"]
 )
@@ -170,7 +186,7 @@ def test_no_page_manages_keys(gateway: Gateway, keyed: Gateway, origin: str) -> 
         for path in ("/admin/keys", "/metrics"):
             assert "access-control-allow-origin" not in one.admin("GET", path, origin=origin).headers
         asked = {"origin": origin, "access-control-request-method": "POST"}
-        assert one.admin("OPTIONS", "/admin/keys", **asked).status != 200
+        assert one.admin("OPTIONS", "/admin/keys", None, **asked).status != 200
 
 
 def test_no_foreign_name_reaches_the_second_listener(gateway: Gateway) -> None:
