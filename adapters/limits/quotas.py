@@ -159,8 +159,9 @@ class Quotas:
                 if self._held:
                     held = [(name, lease) for lease, names in self._held.items() for name in names]
                     await self._store.renew(held)
+                    self._found()
                 await self._settle_owed()
-                if time.monotonic() - swept_at > _SWEEP_SECONDS:
+                if self.status.taken and time.monotonic() - swept_at > _SWEEP_SECONDS:
                     await self._store.forget_idle()
                     swept_at = time.monotonic()
             except StoreAway as error:
@@ -177,6 +178,7 @@ class Quotas:
             except StoreAway:
                 self._owed.appendleft(settlement)
                 raise
+            self._found()
 
     def _lost(self, error: Exception) -> None:
         self._away_until = time.monotonic() + _REST_SECONDS

@@ -39,7 +39,7 @@ class ValkeyCounts:
                 socket_connect_timeout=patience,
                 retry=Retry(NoBackoff(), 0),  # a second try could take a second time
             )
-            pool.make_connection()  # it does not connect yet, and looks at the URL's options
+            pool.make_connection()  # type: ignore[no-untyped-call]  # connects to nothing; looks at the URL
         except (TypeError, ValueError) as error:  # their texts quote the URL's parts
             raise BadSettings(f"ZEPHYR_LIMITS_URL: it cannot be used ({type(error).__name__})") from None
         self._client = Redis(connection_pool=pool)

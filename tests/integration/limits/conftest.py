@@ -15,7 +15,6 @@ from adapters.limits.valkey import ValkeyCounts
 from tests.databases import fetch, log_settings
 from tests.valkey import ValkeyServer
 
-LEASE = 0.3
 Age = Callable[[int], Awaitable[None]]
 """Lets so many microseconds pass for what is counted so far."""
 
@@ -43,18 +42,24 @@ def where(request: pytest.FixtureRequest) -> str | ValkeyServer:
 
 
 @pytest.fixture
-async def stores_and_age(where: str | ValkeyServer) -> AsyncIterator[tuple[list[Store], Age]]:
+def lease() -> float:
+    """Seconds for which a lease lasts; longer than a test, unless it says otherwise."""
+    return 60.0
+
+
+@pytest.fixture
+async def stores_and_age(where: str | ValkeyServer, lease: float) -> AsyncIterator[tuple[list[Store], Age]]:
     """The two stores, and how to let time pass for them."""
     async with AsyncExitStack() as stack:
         if isinstance(where, str):
-            yield await _in_postgresql(where, stack)
+            yield await _in_postgresql(where, lease, stack)
         else:
-            yield await _in_valkey(where, stack)
+            yield await _in_valkey(where, lease, stack)
 
 
 @pytest.fixture
 def stores(stores_and_age: tuple[list[Store], Age]) -> list[Store]:
-    """One store of two gateways on two hosts, as each of them has it; leases last for `LEASE` seconds."""
+    """One store of two gateways on two hosts, as each of them has it."""
     return stores_and_age[0]
 
 
@@ -64,12 +69,12 @@ def age(stores_and_age: tuple[list[Store], Age]) -> Age:
     return stores_and_age[1]
 
 
-async def _in_postgresql(url: str, stack: AsyncExitStack) -> tuple[list[Store], Age]:
+async def _in_postgresql(url: str, lease: float, stack: AsyncExitStack) -> tuple[list[Store], Age]:
     made: list[Store] = []
     for _ in range(2):
         engine = create_engine(log_settings(url))
         stack.push_async_callback(engine.dispose)
-        made.append(LimitRepository(engine, lease=LEASE))
+        made.append(LimitRepository(engine, lease=lease))
 
     async def age(time: int) -> None:
         await fetch(url, "UPDATE limit_states SET at = at - $1", time)
@@ -77,10 +82,10 @@ async def _in_postgresql(url: str, stack: AsyncExitStack) -> tuple[list[Store], 
     return made, age
 
 
-async def _in_valkey(server: ValkeyServer, stack: AsyncExitStack) -> tuple[list[Store], Age]:
+async def _in_valkey(server: ValkeyServer, lease: float, stack: AsyncExitStack) -> tuple[list[Store], Age]:
     made: list[Store] = []
     for _ in range(2):
-        counts = ValkeyCounts(SecretStr(server.url), lease=LEASE, patience=5)
+        counts = ValkeyCounts(SecretStr(server.url), lease=lease, patience=5)
         stack.push_async_callback(counts.close)
         made.append(counts)
     client = await stack.enter_async_context(AsyncRedis.from_url(server.url))
