@@ -9,11 +9,8 @@ from adapters.access.callers import LOCAL
 from adapters.conversations.deletion import Deletion
 from adapters.conversations.errors import LogUnavailable
 from adapters.conversations.feedback import FeedbackRepository
-from adapters.conversations.listing import ConversationList
 from adapters.conversations.repository import ExchangeRepository, Filters
 from adapters.conversations.schemas import (
-    ConversationPage,
-    ConversationQuery,
     DeletedExchange,
     ExchangeId,
     ExchangePage,
@@ -23,7 +20,6 @@ from adapters.conversations.schemas import (
     PageQuery,
     SearchQuery,
     StatusView,
-    conversation_page,
     exchange_with_feedback_json,
     feedback_view,
     page_json,
@@ -93,17 +89,6 @@ def routes(
         """It stays in the log with its times, model and token counts, and without its texts."""
         await deletion.delete(await repository.get(LOCAL, id))
         return DeletedExchange(id=id)
-
-    return router
-
-
-def conversation_routes(conversations: ConversationList) -> APIRouter:
-    """The route over a caller's conversations."""
-    router = APIRouter(prefix="/v1", tags=["Log"], responses=_REFUSALS)
-
-    @router.get("/conversations", summary="Your conversations, the one with the newest exchange first")
-    async def list_conversations(query: Annotated[ConversationQuery, Query()]) -> ConversationPage:
-        return conversation_page(await conversations.page(LOCAL, limit=query.limit, after=query.after))
 
     return router
 

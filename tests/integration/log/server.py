@@ -15,11 +15,12 @@ from yarl import URL
 
 from adapters.conversations.deletion import Deletion
 from adapters.conversations.feedback import FeedbackRepository
-from adapters.conversations.listing import ConversationList
 from adapters.conversations.repository import ExchangeRepository
-from adapters.conversations.routes import conversation_routes, routes
+from adapters.conversations.routes import routes
 from adapters.conversations.writer import ExchangeWriter
 from adapters.refusals import install
+from adapters.responses.conversation_list import ConversationList
+from adapters.responses.conversation_routes import list_routes
 from tests.databases import log_settings
 
 
@@ -49,7 +50,7 @@ async def served(repository: ExchangeRepository) -> AsyncIterator[Ask]:
     writer = ExchangeWriter(log_settings("postgresql://nobody@/nothing"))
     deletion = Deletion(repository, writer.erase)
     api.include_router(routes(repository, FeedbackRepository(repository), deletion, writer.status))
-    api.include_router(conversation_routes(ConversationList(repository)))
+    api.include_router(list_routes(ConversationList(repository)))
     install(api)
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(api, log_config=None, lifespan="off"))
