@@ -13,7 +13,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapters import __version__
 from adapters.access.admission import Admission
+from adapters.access.callers import NOBODY, Caller
 from adapters.access.gate import Gate, RequestIds
+from adapters.admin import admin_application
 from adapters.completions.relay import Completions
 from adapters.completions.requests import ChatRequest, CompletionRequest
 from adapters.conversations import routes as log_routes
@@ -34,6 +36,10 @@ from adapters.gpu.meter import EngineMeter
 from adapters.gpu.nvml import Nvml
 from adapters.gpu.sampler import Sampler
 from adapters.idempotency.layer import Idempotency
+from adapters.keys import documentation as keys_documentation
+from adapters.keys.identity import Anybody, KeyHolders
+from adapters.keys.known import KnownKeys
+from adapters.keys.repository import KeyRepository
 from adapters.observability import health, metrics
 from adapters.observability.health import Part
 from adapters.openai import documentation, stored_routes
@@ -59,6 +65,8 @@ from adapters.zephyr import routes as zephyr_routes
 from adapters.zephyr.endpoint import load as load_endpoints
 from adapters.zephyr.formatting import Formatter
 from adapters.zephyr.question import Questioner
+
+_OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
 
 
 class Gateway:
@@ -115,6 +123,7 @@ class Gateway:
             history=history,
             page_bytes=settings.log.log_page_bytes,
         )
+        self._keys = KnownKeys(settings.keys, settings.log) if settings.keys_required else None
         self._api = self._framework(list(doors.values()))
         generating = {*doors, "/v1/responses", *(endpoint.path for endpoint in self._endpoints)}
         self._idempotency = Idempotency(
@@ -132,13 +141,18 @@ class Gateway:
         )
         # Errors are made inside, so that the pages which may call can read them too.
         cors = _BrowsersOnly(
-            Gate(self._idempotency, settings.server),
+            Gate(
+                self._idempotency,
+                settings.server,
+                KeyHolders(self._keys, _without_key) if self._keys else Anybody(),
+            ),
             allow_origins=settings.server.allowed_origins,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
             expose_headers=["x-request-id", "retry-after", "idempotent-replayed"],
         )
         self.asgi: ASGIApp = RequestIds(cors)
+        self.admin = admin_application(settings, KeyRepository(self._database), self._keys, self._log.status)
 
     def _framework(self, doors: list[GenerationDoor[Any]]) -> FastAPI:
         api = FastAPI(
@@ -152,7 +166,8 @@ class Gateway:
         api.include_router(response_routes.routes(self._responses, self._settings.server))
         api.include_router(conversation_routes.list_routes(ConversationList(self._history)))
         api.include_router(conversation_routes.routes(self._conversations, self._settings.server))
-        api.include_router(log_routes.routes(self._history, self._feedback, self._deletion, self._log.status))
+        api.include_router(log_routes.status_routes(self._log.status))
+        api.include_router(log_routes.routes(self._history, self._feedback, self._deletion))
         api.include_router(
             zephyr_routes.routes(
                 self._endpoints,
@@ -164,12 +179,14 @@ class Gateway:
         )
         api.include_router(gpu_routes.routes(self._sampler, self._settings.server))
         api.include_router(health.routes({"engine": self._engine_part, "log": self._log_part}))
-        api.include_router(metrics.routes(LogMetrics(self._log.status)))
+        if self._keys is None:  # who needs a key is told nothing of the others; the second listener has them
+            api.include_router(metrics.routes(LogMetrics(self._log.status)))
         install_refusals(api)
         described = api.openapi
 
         def openapi() -> dict[str, Any]:
-            return responses_documentation.document(documentation.document(described(), doors))
+            document = responses_documentation.document(documentation.document(described(), doors))
+            return keys_documentation.document(document) if self._keys else document
 
         api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend its document
         sockets = {gpu_routes.LIVE_PATH: gpu_routes.LIVE_SUMMARY}
@@ -181,6 +198,9 @@ class Gateway:
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._database.dispose)
+            if self._keys is not None:
+                await self._keys.start()
+                stack.push_async_callback(self._keys.close)
             await self._log.start()
             stack.push_async_callback(self._close_log)
             self._upkeep.start()
@@ -232,8 +252,12 @@ class Gateway:
             ready=ready,
             problem=" ".join(problems) or None,
             seconds=(datetime.now(UTC) - away).total_seconds() if away else 0.0,
-            detail={name: getattr(status, name) for name in ("committed", "spooled", "refused", "waiting")},
         )
+
+
+def _without_key(path: str) -> Caller | None:
+    """Whether a gateway that needs keys lets anybody call this: what tells how to call it, and that it is there."""
+    return NOBODY if path in _OPEN or path.startswith("/static/") else None
 
 
 class _BrowsersOnly(CORSMiddleware):

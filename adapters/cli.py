@@ -2,10 +2,9 @@
 # ruff: noqa: PLC0415
 
 import asyncio
-import logging
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -13,30 +12,42 @@ from uuid import UUID
 
 import typer
 
+from adapters.keys.commands import app as keys
+from adapters.observability.console import plain_errors
+
 if TYPE_CHECKING:
     from adapters.conversations.erasing import Spooled
     from adapters.conversations.exchange import Exchange
     from adapters.conversations.export import Wanted
     from adapters.conversations.partitions import Partition
     from adapters.conversations.repository import ExchangeRepository
-    from adapters.settings import LogSettings
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="The gateway."
 )
 log = typer.Typer(no_args_is_help=True, help="Read the conversation log.")
 app.add_typer(log, name="log")
+app.add_typer(keys, name="keys")
 
 _PAGE = 100
 _TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+Caller = Annotated[str, typer.Option(help="Whose: the name of a tenant.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One exchange a line, as JSON.")]
 
 
 @app.command()
-def gateway() -> None:
+def gateway(
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Need no keys, even where other machines reach the gateway.")
+    ] = False,
+) -> None:
     """Run the gateway alone. It needs DATABASE_URL, and ENGINE_URL to answer anything."""
+    import os
+
     from adapters import server
 
+    if insecure:
+        os.environ["ZEPHYR_REQUIRE_KEYS"] = "false"
     server.run()
 
 
@@ -48,10 +59,11 @@ def migrate(
     from adapters.conversations.partitions import make_ahead
     from adapters.conversations.upkeep import opened
     from adapters.database.migrate import CannotMigrate, migrate
+    from adapters.database.running import log_settings
     from adapters.database.session import AWAY
 
     async def prepare() -> None:
-        settings = _log_settings()
+        settings = log_settings()
         await migrate(settings, patience=wait)
         try:
             async with opened(settings) as (connection, now):
@@ -61,7 +73,7 @@ def migrate(
                 f"no room was made for the months to come ({type(error).__name__}); try again"
             ) from None
 
-    with _plain_errors(CannotMigrate):
+    with plain_errors(CannotMigrate):
         asyncio.run(prepare())
         typer.echo("The database is up to date.")
 
@@ -76,7 +88,7 @@ class Form(StrEnum):
 @app.command()
 def export(
     form: Annotated[Form, typer.Argument(help="Conversations, or pairs of answers of which one was better.")],
-    caller: Annotated[str, typer.Option(help="Whose.")] = "local",
+    caller: Caller = "local",
     since: Annotated[datetime | None, typer.Option(formats=_TIMES, help="Not before then, in UTC.")] = None,
     until: Annotated[datetime | None, typer.Option(formats=_TIMES, help="Before then, in UTC.")] = None,
     model: Annotated[str | None, typer.Option(help="Only answers of this model.")] = None,
@@ -91,7 +103,7 @@ def export(
         raise typer.BadParameter("preferences are made of all ratings", param_hint="--rating")
     since, until = (moment and moment.replace(tzinfo=UTC) for moment in (since, until))
     wanted = Wanted(caller=caller, since=since, until=until, model=model, rating=rating)
-    with _plain_errors():
+    with plain_errors():
         skipped = asyncio.run(_export(form, wanted))
         if skipped:
             typer.echo(f"Left out, because they are no plain messages or too long: {skipped}.", err=True)
@@ -112,6 +124,7 @@ async def _export(form: Form, wanted: "Wanted") -> int:
 def list_exchanges(
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Most exchanges to list.")] = 20,
     conversation: Annotated[UUID | None, typer.Option(help="Only this conversation.")] = None,
+    caller: Caller = "local",
     as_json: AsJson = False,
 ) -> None:
     """List exchanges, newest first."""
@@ -119,8 +132,8 @@ def list_exchanges(
 
     from adapters.conversations import terminal
 
-    with _plain_errors():
-        exchanges = asyncio.run(_newest(limit, conversation))
+    with plain_errors():
+        exchanges = asyncio.run(_newest(caller, limit, conversation))
         if as_json:
             _print_lines(exchanges)
         else:
@@ -130,6 +143,7 @@ def list_exchanges(
 @log.command(name="show")
 def show_exchange(
     exchange: Annotated[str, typer.Argument(metavar="ID", help="Its id; `chatcmpl-…` is taken as well.")],
+    caller: Caller = "local",
     as_json: AsJson = False,
 ) -> None:
     """Show one exchange."""
@@ -137,8 +151,8 @@ def show_exchange(
 
     from adapters.conversations import terminal
 
-    with _plain_errors():
-        found = asyncio.run(_one(exchange))
+    with plain_errors():
+        found = asyncio.run(_one(caller, exchange))
         if as_json:
             _print_lines([found])
         else:
@@ -156,7 +170,7 @@ def show_status(
 
     from adapters.conversations import terminal
 
-    with _plain_errors(NoGateway):
+    with plain_errors(NoGateway):
         status = _ask_gateway("/log/status")
         if as_json:
             typer.echo(json.dumps(status))
@@ -173,7 +187,7 @@ def retain(
 
     from adapters.conversations import terminal
 
-    with _plain_errors():
+    with plain_errors():
         dropped = asyncio.run(_retain(dry_run))
         if dropped is None:
             typer.echo("Everything is kept: ZEPHYR_LOG_RETENTION_DAYS is not set.")
@@ -184,8 +198,9 @@ def retain(
 async def _retain(dry_run: bool) -> "list[Partition] | None":
     from adapters.conversations.partitions import expired
     from adapters.conversations.upkeep import drop_expired, keeps_since, opened
+    from adapters.database.running import log_settings
 
-    settings = _log_settings()
+    settings = log_settings()
     async with _reaching(), opened(settings) as (connection, now):
         before = keeps_since(settings, now)
         if before is None:
@@ -199,7 +214,7 @@ def erase(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Erase everything that a caller has said, and every answer to it, for good."""
-    with _plain_errors():
+    with plain_errors():
         if not yes:
             typer.confirm(f"Erase everything that {caller!r} has said? It cannot be taken back.", abort=True)
         erased, spooled = asyncio.run(_erase(caller))
@@ -227,8 +242,9 @@ def _nothing_is_spooled() -> bool:
 async def _erase(caller: str) -> "tuple[int, Spooled]":
     from adapters.conversations.erasing import erase_spooled, erase_stored
     from adapters.conversations.upkeep import opened
+    from adapters.database.running import log_settings
 
-    settings = _log_settings()
+    settings = log_settings()
     spooled = erase_spooled(settings, caller)  # first, lest a gateway ships them meanwhile
     async with _reaching(), opened(settings) as (connection, _):
         return await erase_stored(connection, caller), spooled
@@ -261,7 +277,7 @@ def _ask_gateway(path: str) -> dict[str, object]:
 
     from adapters.settings import Settings
 
-    server = Settings.read().server
+    server = Settings.read().admin_server
     host = "127.0.0.1" if server.host in ("0.0.0.0", "::") else server.host
     connection = http.client.HTTPConnection(host, server.port, timeout=5)
     try:
@@ -275,8 +291,7 @@ def _ask_gateway(path: str) -> dict[str, object]:
     return answer
 
 
-async def _newest(limit: int, conversation: UUID | None) -> "list[Exchange]":
-    from adapters.access.callers import LOCAL
+async def _newest(caller: str, limit: int, conversation: UUID | None) -> "list[Exchange]":
     from adapters.conversations.repository import Filters
 
     filters = Filters(conversation_id=conversation)
@@ -285,7 +300,7 @@ async def _newest(limit: int, conversation: UUID | None) -> "list[Exchange]":
         while len(found) < limit:
             after = found[-1].id if found else None
             page = await repository.page(
-                LOCAL, filters=filters, limit=min(_PAGE, limit - len(found)), after=after
+                caller, filters=filters, limit=min(_PAGE, limit - len(found)), after=after
             )
             found += page.exchanges
             if not page.has_more:
@@ -293,8 +308,7 @@ async def _newest(limit: int, conversation: UUID | None) -> "list[Exchange]":
     return found
 
 
-async def _one(text: str) -> "Exchange":
-    from adapters.access.callers import LOCAL
+async def _one(caller: str, text: str) -> "Exchange":
     from adapters.conversations.schemas import without_prefix
 
     try:
@@ -302,15 +316,16 @@ async def _one(text: str) -> "Exchange":
     except ValueError:
         raise typer.BadParameter("this is not the id of an exchange") from None
     async with _repository() as repository:
-        return await repository.get(LOCAL, exchange_id)
+        return await repository.get(caller, exchange_id)
 
 
 @asynccontextmanager
 async def _repository() -> "AsyncIterator[ExchangeRepository]":
     from adapters.conversations.repository import ExchangeRepository
+    from adapters.database.running import log_settings
     from adapters.database.session import create_engine
 
-    settings = _log_settings()
+    settings = log_settings()
     engine = create_engine(settings)
     try:
         yield ExchangeRepository(engine, settings.log_page_bytes)
@@ -318,37 +333,8 @@ async def _repository() -> "AsyncIterator[ExchangeRepository]":
         await engine.dispose()
 
 
-def _log_settings() -> "LogSettings":
-    """The settings of the log; where DATABASE_URL is not set, of the stack that runs on this machine."""
-    from pydantic import SecretStr
-
-    from adapters.settings import Settings, home
-
-    settings = Settings.read().log
-    running = home() / "run" / "database-url"
-    if "database_url" in settings.model_fields_set or not running.is_file():
-        return settings
-    return settings.model_copy(update={"database_url": SecretStr(running.read_text().strip())})
-
-
 def _print_lines(exchanges: "list[Exchange]") -> None:
     from adapters.conversations.schemas import exchange_json
 
     for exchange in exchanges:
         sys.stdout.buffer.write(exchange_json(exchange) + b"\n")
-
-
-@contextmanager
-def _plain_errors(*foreseen: type[Exception]) -> Iterator[None]:
-    """End with a sentence on standard error where something foreseen goes wrong."""
-    from adapters.errors import GatewayError
-    from adapters.observability import logs
-    from adapters.settings import BadSettings
-
-    logs.configure(logging.WARNING)
-    expected: tuple[type[Exception], ...] = (BadSettings, GatewayError, *foreseen)
-    try:
-        yield
-    except expected as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2 if isinstance(error, BadSettings) else 1) from None

@@ -1,17 +1,23 @@
 """The HTTP server: uvicorn, and a stop that ends streams before it tears down what they need."""
 
+import asyncio
 import gc
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp
 
 from adapters.access.protocol import bounded_protocol
 from adapters.access.websocket import WebSocketProtocol
 from adapters.app import Gateway
+from adapters.keys.starting import require_a_key
 from adapters.observability import logs
-from adapters.settings import BadSettings, Settings
+from adapters.settings import BadSettings, ServerSettings, Settings
 
 _log = structlog.get_logger(__name__)
 _KEEP_ALIVE_SECONDS = (
@@ -24,21 +30,48 @@ class Server(uvicorn.Server):
     """uvicorn waits for connections before it tears the application down, and an endless stream never ends by
     itself. So streams are ended first, while the log still takes their records."""
 
-    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
+    def __init__(self, config: uvicorn.Config, gateway: Gateway, admin: "AdminServer") -> None:
         super().__init__(config)
         self._gateway = gateway
+        self._admin = admin
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for server in self.servers:
             for one in server.sockets:
                 _log.info("listening", event_key="listening", address=one.getsockname()[:2])
+        self._admin.start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         _log.info("stopping", event_key="stopping")
         await self._gateway.end_streams()
+        await self._admin.end()
         await super().shutdown(sockets)
         _log.info("stopped", event_key="stopped")
+
+
+class AdminServer(uvicorn.Server):
+    """The second listener, beside the first. Signals are the first one's."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        super().__init__(config)
+        self._listener = listener
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._task = asyncio.create_task(self.serve([self._listener]), name="admin server")
+        _log.info("listening", event_key="admin_listening", address=self._listener.getsockname()[:2])
+
+    async def end(self) -> None:
+        """Answer no more."""
+        self.should_exit = True
+        if self._task is not None:
+            await self._task
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 def run() -> None:
@@ -46,16 +79,26 @@ def run() -> None:
     logs.configure()
     try:
         settings = Settings.read()
+        asyncio.run(require_a_key(settings))
         gateway = Gateway(settings)
+        listener = _listener(settings.admin_server)
     except BadSettings as problem:
         print(f"The gateway cannot start:\n{problem}", file=sys.stderr)
         raise SystemExit(2) from None
-    config = uvicorn.Config(
-        gateway.asgi,
-        host=settings.server.host,
-        port=settings.server.port,
+    _collect_seldom()
+    admin = AdminServer(_config(gateway.admin, settings.admin_server, lifespan="off"), listener)
+    Server(_config(gateway.asgi, settings.server, lifespan="on"), gateway, admin).run()
+
+
+def _config(
+    application: ASGIApp, settings: ServerSettings, *, lifespan: Literal["on", "off"]
+) -> uvicorn.Config:
+    return uvicorn.Config(
+        application,
+        host=settings.host,
+        port=settings.port,
         loop="auto",  # uvloop, but on Windows, which has none
-        http=bounded_protocol(settings.server),
+        http=bounded_protocol(settings),
         ws=WebSocketProtocol,
         log_config=None,
         log_level="warning",  # what uvicorn says of each websocket quotes its address, and so what was asked
@@ -65,9 +108,23 @@ def run() -> None:
         server_header=False,
         date_header=False,
         ws_max_size=64 * 1024,
+        lifespan=lifespan,
     )
-    _collect_seldom()
-    Server(config, gateway).run()
+
+
+def _listener(settings: ServerSettings) -> socket.socket:
+    """The second listener's socket.
+
+    Raises:
+        BadSettings: it cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        raise BadSettings(
+            f"ZEPHYR_ADMIN_PORT: {settings.port} on {settings.host} cannot be used ({error.strerror})"
+        ) from None
 
 
 def _collect_seldom() -> None:

@@ -3,36 +3,15 @@
 import os
 import re
 from dataclasses import dataclass, fields
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode
 
+from adapters.environment import BadSettings, Group, is_address, is_loopback, problem
 
-class BadSettings(Exception):
-    """The environment holds settings that cannot be used."""
-
-
-class Group(BaseSettings):
-    """One group of settings. A field `x` is read from `ZEPHYR_X` unless it names its variable itself."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="ZEPHYR_",
-        frozen=True,
-        extra="ignore",
-        populate_by_name=True,
-        env_ignore_empty=True,
-        allow_inf_nan=False,
-    )
-
-    @classmethod
-    def variable(cls, field: str) -> str:
-        """The environment variable of a field."""
-        alias = cls.model_fields[field].validation_alias
-        return alias if isinstance(alias, str) else f"ZEPHYR_{field.upper()}"
+__all__ = ("BadSettings", "Group", "Settings")
 
 
 class ServerSettings(Group):
@@ -63,6 +42,11 @@ class ServerSettings(Group):
         5.0, ge=0, description="Seconds that running answers get to finish when the gateway is told to stop."
     )
 
+    admin_host: str = Field(
+        "127.0.0.1", description="Address on which keys are managed and figures are read; better no other."
+    )
+    admin_port: int = Field(8002, ge=0, le=65535, description="Port for the same; 0 takes a free one.")
+
     @field_validator("allowed_origins", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -86,9 +70,14 @@ class ServerSettings(Group):
             raise ValueError("give names or addresses, without scheme and port")
         return tuple(host.lower() for host in hosts)
 
+    @property
+    def local(self) -> bool:
+        """Whether it listens to this machine alone."""
+        return is_loopback(self.host)
+
     def hosts_to_check(self) -> frozenset[str] | None:
         """The names by which clients may call; None where any will do."""
-        if "allowed_hosts" not in self.model_fields_set and not _is_loopback(self.host):
+        if "allowed_hosts" not in self.model_fields_set and not self.local:
             return None
         own = f"[{self.host}]" if ":" in self.host else self.host
         always: tuple[str, ...] = type(self).model_fields["allowed_hosts"].default
@@ -135,7 +124,7 @@ class EngineSettings(Group):
     @field_validator("engine_url")
     @classmethod
     def _address(cls, url: str) -> str:
-        if not url.startswith("unix:") and not _is_address(url):
+        if not url.startswith("unix:") and not is_address(url):
             raise ValueError("give http://host:port, without user and password")
         return url
 
@@ -145,6 +134,34 @@ class AccessSettings(Group):
 
     max_open_generations: int = Field(
         1024, ge=1, description="Generations open at once in one gateway process before more are refused."
+    )
+
+
+class KeySettings(Group):
+    """Keys: who may call."""
+
+    require_keys: bool | None = Field(
+        None,
+        description="Whether requests need a key. Without it: unless the gateway listens to this machine alone. "
+        "`false` is what `--insecure` sets.",
+    )
+    keys_seconds: float = Field(
+        5.0,
+        gt=0,
+        le=3600,
+        description="Seconds after which PostgreSQL is asked again about a key, known or unknown. Changes are told at "
+        "once; this is how long a revoked key can be used where that fails.",
+    )
+    keys_away_seconds: float = Field(
+        86400.0,
+        gt=0,
+        le=3e7,
+        description="Seconds that a key which was used before goes on working while PostgreSQL is away.",
+    )
+    keys_cached: int = Field(
+        10_000,
+        ge=1024,
+        description="Most keys that one gateway process knows without asking, and as many that are none.",
     )
 
 
@@ -198,7 +215,8 @@ class LogSettings(Group):
         8,
         ge=2,
         le=200,
-        description="Most connections one gateway process keeps; to look after the log it opens one more for a moment.",
+        description="Most connections one gateway process keeps for the log, and one more where keys are needed; to look "
+        "after the log it opens another for a moment.",
     )
     database_connect_timeout: float = Field(
         5.0, gt=0, description="Seconds to wait for a database connection."
@@ -297,6 +315,7 @@ class Settings:
     server: ServerSettings
     engine: EngineSettings
     access: AccessSettings
+    keys: KeySettings
     idempotency: IdempotencySettings
     request: RequestSettings
     log: LogSettings
@@ -304,6 +323,19 @@ class Settings:
     code: CodeSettings
     zephyr: ZephyrSettings
     gpu: GpuSettings
+
+    @property
+    def keys_required(self) -> bool:
+        """Whether requests need a key."""
+        required = self.keys.require_keys
+        return not self.server.local if required is None else required
+
+    @property
+    def admin_server(self) -> ServerSettings:
+        """The settings of the second listener. No page may call it."""
+        server = self.server
+        changes = {"host": server.admin_host, "port": server.admin_port, "allowed_origins": ()}
+        return server.model_copy(update=changes)
 
     @classmethod
     def read(cls) -> Self:
@@ -319,27 +351,12 @@ class Settings:
             try:
                 groups[field.name] = group()
             except ValidationError as error:
-                problems += [_problem(group, str(part["loc"][0]), part["msg"]) for part in error.errors()]
+                problems += [problem(group, str(part["loc"][0]), part["msg"]) for part in error.errors()]
         if problems:
             raise BadSettings("\n".join(problems))
-        return cls(**groups)  # type: ignore[arg-type]
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
-def _is_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.username is None and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is none; its text would quote the URL
-        return False
-
-
-def _problem(group: type[Group], location: str, message: str) -> str:
-    known = location in group.model_fields
-    return f"{group.variable(location) if known else location}: {message}"
+        settings = cls(**groups)  # type: ignore[arg-type]
+        if not settings.admin_server.local and not settings.keys_required:
+            raise BadSettings(
+                "ZEPHYR_ADMIN_HOST: where no keys are needed, this machine alone may manage them"
+            )
+        return settings

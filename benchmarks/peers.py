@@ -55,6 +55,7 @@ def ours(place: Place) -> Launch:
     """The gateway as it ships: checked, logged, commit awaited."""
     settings = {
         "ZEPHYR_PORT": str(place.port),
+        "ZEPHYR_ADMIN_PORT": "0",
         "ENGINE_URL": place.engine_url,
         "DATABASE_URL": place.database_url,
         "ZEPHYR_SPOOL_DIR": str(place.folder / "spool"),

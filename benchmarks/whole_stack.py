@@ -43,7 +43,12 @@ def compare(rounds: int, home: Path) -> dict[str, Rates]:
     stack = Process(
         [sys.executable, "-m", "zephyr", "up"],
         log=home / "stack.log",
-        environment={"PYTHONPATH": str(_ROOT), "ZEPHYR_HOME": str(home), "ZEPHYR_PORT": str(port)},
+        environment={
+            "PYTHONPATH": str(_ROOT),
+            "ZEPHYR_HOME": str(home),
+            "ZEPHYR_PORT": str(port),
+            "ZEPHYR_ADMIN_PORT": "0",
+        },
     )
     with stack:
         ours = measure(stack, port, rounds)

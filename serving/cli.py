@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Callable, Coroutine
 from typing import Annotated, NoReturn
 
@@ -18,8 +19,14 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 
 @app.command()
-def up() -> None:
+def up(
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Need no keys, even where other machines reach the gateway.")
+    ] = False,
+) -> None:
     """Run everything: PostgreSQL, the gateway and the engine, supervised, until Ctrl-C."""
+    if insecure:
+        os.environ["ZEPHYR_REQUIRE_KEYS"] = "false"  # what the gateway inherits
     run(stack.up)
 
 

@@ -1,12 +1,14 @@
 """What every request passes first: it gets an id, and is refused early where it must not come further."""
 
 from collections.abc import Awaitable
+from typing import Protocol
 from uuid import UUID
 
 import structlog
 import uuid_utils
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from adapters.access.callers import Caller
 from adapters.access.client import ClientGone
 from adapters.errors import (
     Forbidden,
@@ -68,12 +70,23 @@ class RequestIds:
                 )
 
 
-class Gate:
-    """Refuses early what must not come further, and gives every error the API's shape."""
+class Callers(Protocol):
+    """Finds out whose a request is, from its path and headers alone."""
 
-    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
+    def known(self, scope: Scope) -> Caller | None:
+        """The caller, if that can be said at once."""
+
+    async def find(self, scope: Scope) -> Caller:
+        """The caller. Raises GatewayError where it is nobody's who may come in, or nobody can tell now."""
+
+
+class Gate:
+    """Refuses early what must not come further, says whose the rest is, and gives every error the API's shape."""
+
+    def __init__(self, app: ASGIApp, settings: ServerSettings, callers: Callers) -> None:
         self._app = app
         self._settings = settings
+        self._callers = callers
         self._hosts = settings.hosts_to_check()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,6 +95,8 @@ class Gate:
             return
         try:
             self._check(scope)
+            caller = self._callers.known(scope)
+            scope["zephyr.caller"] = await self._callers.find(scope) if caller is None else caller
             await self._app(scope, receive, send if scope["type"] == "http" else _answering(send))
         except ClientGone:
             return

@@ -4,6 +4,7 @@ from uuid import UUID
 
 import msgspec
 
+from adapters.access.callers import Caller
 from adapters.completions.events import Usage
 from adapters.completions.requests import Request
 from adapters.completions.threads import Followed
@@ -13,7 +14,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     """One generation to be made."""
 
     id: UUID
-    caller: str
+    caller: Caller
     door: str
     endpoint: str
     """The path that the client called."""

@@ -139,7 +139,7 @@ class Run:
             id=generation.id,
             conversation_id=self.conversation_id,
             parent_id=generation.parent_id,
-            caller=generation.caller,
+            caller=generation.caller.tenant,
             door=generation.door,
             endpoint=generation.endpoint,
             model=self.model,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from adapters.access.callers import LOCAL
+from adapters.access.callers import Caller, Generator, KeyScope, Overseer, Rater, Reader
 from adapters.conversations.deletion import Deletion
 from adapters.conversations.errors import LogUnavailable
 from adapters.conversations.feedback import FeedbackRepository
@@ -20,6 +20,7 @@ from adapters.conversations.schemas import (
     PageQuery,
     SearchQuery,
     StatusView,
+    TenantAsked,
     exchange_with_feedback_json,
     feedback_view,
     page_json,
@@ -38,37 +39,45 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 _A_FEEDBACK = {"rating": 1, "comment": "Just what I needed."}
 
 
+def status_routes(status: Callable[[], LogStatus]) -> APIRouter:
+    """The route over the whole of this process's log, without anything that was said."""
+    router = APIRouter(prefix="/log", tags=["Log"])
+
+    @router.get("/status", summary="Where every exchange is that this gateway process was given")
+    async def log_status(_: Overseer) -> StatusView:
+        """At any moment `accepted = committed + spooled + refused + lost + waiting`."""
+        return StatusView.model_validate(status(), from_attributes=True)
+
+    return router
+
+
 def routes(
     repository: ExchangeRepository,
     feedback: FeedbackRepository,
     deletion: Deletion,
-    status: Callable[[], LogStatus],
 ) -> APIRouter:
     """The routes over this log."""
     router = APIRouter(prefix="/log", tags=["Log"], responses=_REFUSALS)
 
-    @router.get("/status", summary="Where every exchange is that this gateway process was given")
-    async def log_status() -> StatusView:
-        """At any moment `accepted = committed + spooled + refused + lost + waiting`."""
-        return StatusView.model_validate(status(), from_attributes=True)
-
     @router.get("/exchanges", summary="The log, newest first", response_model=ExchangePage)
-    async def list_exchanges(query: Annotated[PageQuery, Query()]) -> Response:
-        page = await repository.page(LOCAL, filters=query.filters(), limit=query.limit, after=query.after)
+    async def list_exchanges(caller: Reader, query: Annotated[PageQuery, Query()]) -> Response:
+        tenant = _whose(caller, query.tenant)
+        page = await repository.page(tenant, filters=query.filters(), limit=query.limit, after=query.after)
         return Response(page_json(page), media_type="application/json")
 
     @router.get("/search", summary="What was said, by its words", response_model=ExchangePage)
-    async def search(query: Annotated[SearchQuery, Query()]) -> Response:
+    async def search(caller: Reader, query: Annotated[SearchQuery, Query()]) -> Response:
         """Newest first, in all languages alike: words are found as they were written, but for capitals."""
-        filters = Filters(words=query.q)
-        page = await repository.page(LOCAL, filters=filters, limit=query.limit, after=query.after)
+        tenant, filters = _whose(caller, query.tenant), Filters(words=query.q)
+        page = await repository.page(tenant, filters=filters, limit=query.limit, after=query.after)
         return Response(page_json(page), media_type="application/json")
 
     @router.get("/exchanges/{id}", summary="One exchange", response_model=ExchangeWithFeedback)
-    async def get_exchange(id: ExchangeId) -> Response:
-        exchange = await repository.get(LOCAL, id)
+    async def get_exchange(caller: Reader, id: ExchangeId, tenant: TenantAsked = None) -> Response:
+        tenant = _whose(caller, tenant)
+        exchange = await repository.get(tenant, id)
         try:
-            given = await feedback.of(LOCAL, id)
+            given = await feedback.of(tenant, id)
         except LogUnavailable:  # then the exchange came from the spool, and can be read all the same
             given = None
         return Response(exchange_with_feedback_json(exchange, given), media_type="application/json")
@@ -76,21 +85,31 @@ def routes(
     @router.post(
         "/exchanges/{id}/feedback", summary="Say what an answer is worth", openapi_extra=_example(_A_FEEDBACK)
     )
-    async def give_feedback(id: ExchangeId, given: FeedbackGiven) -> FeedbackView:
+    async def give_feedback(caller: Rater, id: ExchangeId, given: FeedbackGiven) -> FeedbackView:
         """A rating, a comment, and which other answer in the same place it is better than. Members that are left out
         stay as they are.
         """
         if not given.model_fields_set:
             raise InvalidRequest("Give a rating, a comment or preferred_over.", param="rating")
-        return FeedbackView.model_validate(feedback_view(await feedback.give(LOCAL, id, given.values())))
+        return FeedbackView.model_validate(
+            feedback_view(await feedback.give(caller.tenant, id, given.values()))
+        )
 
     @router.delete("/exchanges/{id}", summary="Delete what was said in an exchange")
-    async def delete_exchange(id: ExchangeId) -> DeletedExchange:
+    async def delete_exchange(caller: Generator, id: ExchangeId) -> DeletedExchange:
         """It stays in the log with its times, model and token counts, and without its texts."""
-        await deletion.delete(await repository.get(LOCAL, id))
+        await deletion.delete(await repository.get(caller.tenant, id))
         return DeletedExchange(id=id)
 
     return router
+
+
+def _whose(caller: Caller, asked: str | None) -> str:
+    """The tenant whose log is read: the caller's own, or any other for whoever may read all."""
+    if asked is None or asked == caller.tenant:
+        return caller.tenant
+    caller.require(KeyScope.READ_ALL)
+    return asked
 
 
 def _example(body: object) -> dict[str, Any]:

@@ -30,11 +30,22 @@ ExchangeId = Annotated[_OwnId, Field(description="An exchange's id; `chatcmpl-â€
 ConversationId = Annotated[_OwnId, Field(description="A conversation's id; `conv_â€¦` is taken as well.")]
 
 
+TenantAsked = Annotated[
+    str | None,
+    Field(
+        max_length=64,
+        pattern=r"^[^\x00]*$",
+        description="Of this tenant instead of your own; the key needs the scope `read_all`.",
+    ),
+]
+
+
 class PageQuery(BaseModel):
     """Which exchanges to list."""
 
     model_config = ConfigDict(extra="forbid")
 
+    tenant: TenantAsked = None
     limit: int = Field(20, ge=1, le=100, description="Most exchanges on the page; long ones make it shorter.")
     after: ExchangeId | None = Field(None, description="List what is older than this exchange.")
     conversation: ConversationId | None = Field(None, description="Only this conversation.")
@@ -136,6 +147,7 @@ class SearchQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    tenant: TenantAsked = None
     q: str = Field(
         min_length=1,
         max_length=512,

@@ -5,6 +5,7 @@ from contextlib import aclosing, suppress
 
 from fastapi import APIRouter, Response, WebSocket, WebSocketDisconnect
 
+from adapters.access.callers import SUBPROTOCOL
 from adapters.access.gate import check_origin
 from adapters.errors import GatewayError
 from adapters.gpu.sampler import Sampler
@@ -36,7 +37,7 @@ def routes(sampler: Sampler, server: ServerSettings) -> APIRouter:
                 Response(error.body(), error.status, headers, "application/json")
             )
             return
-        await socket.accept()
+        await socket.accept(SUBPROTOCOL if SUBPROTOCOL in socket.scope["subprotocols"] else None)
         await serve(socket, sampler)
 
     return router

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
 from adapters.access.body import read_body
-from adapters.access.callers import LOCAL
+from adapters.access.callers import KeyScope, permitted
 from adapters.access.gate import request_id
 from adapters.conversations.claims import Claim, Claims
 from adapters.conversations.errors import LogUnavailable
@@ -76,12 +76,20 @@ class Idempotency:
         if key is None:
             await self._app(scope, receive, send)
             return
+        tenant = permitted(scope, KeyScope.GENERATE).tenant
         body = await read_body(receive, self._settings.server)
         fingerprint = fingerprint_of(scope, body)
-        attempt = await self._running(key, fingerprint)
+        attempt = await self._running(tenant, key, fingerprint)
         joined = attempt is not None
         if attempt is None:
-            attempt = self._begin(scope, key, fingerprint, body)
+            claim = Claim(
+                caller=tenant,
+                key=key,
+                fingerprint=fingerprint,
+                exchange_id=request_id(scope),
+                holder=uuid7(),
+            )
+            attempt = self._begin(claim, scope, body)
         await attempt.recording.follow(receive, send, joined=joined)
 
     def start(self) -> None:
@@ -99,13 +107,13 @@ class Idempotency:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._claims.close()
 
-    async def _running(self, key: str, fingerprint: UUID) -> _Attempt | None:
+    async def _running(self, tenant: str, key: str, fingerprint: UUID) -> _Attempt | None:
         """The attempt that this request is to follow, if one is running.
 
         Raises:
             KeyReused: one is running for another request.
         """
-        while (attempt := self._attempts.get((LOCAL, key))) is not None:
+        while (attempt := self._attempts.get((tenant, key))) is not None:
             if not attempt.recording.open:
                 await attempt.over.wait()  # it leads to nothing, and is gone in a moment
             elif attempt.claim.fingerprint == fingerprint:
@@ -116,11 +124,7 @@ class Idempotency:
                 await attempt.settled.wait()
         return None
 
-    def _begin(self, scope: Scope, key: str, fingerprint: UUID, body: bytes) -> _Attempt:
-        claim = Claim(
-            caller=LOCAL, key=key, fingerprint=fingerprint, exchange_id=request_id(scope), holder=uuid7()
-        )
-
+    def _begin(self, claim: Claim, scope: Scope, body: bytes) -> _Attempt:
         async def keep(answer: Answer) -> None:
             await self._log.commit(self._kept(claim, answer))
 

@@ -6,12 +6,13 @@ as routes of the framework (docs/decisions/0004); everything else is a route.
 
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
 from adapters.access.body import check_content_type, read_body
-from adapters.access.callers import LOCAL
+from adapters.access.callers import Caller, KeyScope, permitted
 from adapters.access.client import Client
 from adapters.access.gate import request_id
 from adapters.completions.generation import Generation
@@ -81,11 +82,12 @@ class GenerationDoor(Generic[_R]):
         """Answer one request; errors before the first byte are raised."""
         if scope["method"] != "POST":
             raise MethodNotAllowed(["POST", *self.beside])
+        caller = permitted(scope, KeyScope.GENERATE)
         check_content_type(scope)
         body = await read_body(receive, self._settings.server)
         request = read(self._decoder, body)
         check_bounds(request, self._settings.request)
-        generation = self._generation(scope, body, request)
+        generation = self._generation(caller, request_id(scope), body, request)
         if request.stream:
             await self._stream(generation, Client(receive), send)
         else:
@@ -106,10 +108,10 @@ class GenerationDoor(Generic[_R]):
         finally:
             await stream.close()
 
-    def _generation(self, scope: Scope, body: bytes, request: _R) -> Generation:
+    def _generation(self, caller: Caller, id: UUID, body: bytes, request: _R) -> Generation:
         verbatim = self._verbatim.decode(body)
         if isinstance(request, ChatRequest):
-            followed = follow(LOCAL, request.messages)
+            followed = follow(caller.tenant, request.messages)
             new, repeated = verbatim.messages[followed.repeated :], verbatim.messages[: followed.repeated]
             input, earlier = _array(new), _array(repeated) if repeated else None
             verbatim.messages = []
@@ -118,8 +120,8 @@ class GenerationDoor(Generic[_R]):
             verbatim.prompt = _NOTHING
         verbatim.metadata = _NOTHING
         return Generation(
-            id=request_id(scope),
-            caller=LOCAL,
+            id=id,
+            caller=caller,
             door="openai",
             endpoint=self.path,
             path=self.path,

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.access.body import check_content_type, read_body
-from adapters.access.callers import LOCAL
+from adapters.access.callers import Generator, Reader
 from adapters.completions.reading import read
 from adapters.completions.requests import Metadata
 from adapters.conversations.deletion import Deletion
@@ -110,12 +110,13 @@ def routes(completions: StoredExchanges, deletion: Deletion, settings: ServerSet
         openapi_extra=_METADATA_IN_QUERY,
     )
     async def list_completions(
+        caller: Reader,
         query: Annotated[CompletionsQuery, Query()],
         metadata: Annotated[dict[str, str], Depends(_asked_metadata)],
     ) -> Response:
         """Those that were created with `store: true`."""
         page = await completions.page(
-            LOCAL,
+            caller.tenant,
             model=query.model,
             metadata=metadata,
             limit=query.limit,
@@ -125,9 +126,9 @@ def routes(completions: StoredExchanges, deletion: Deletion, settings: ServerSet
         return Response(stored.completions_json(page), media_type="application/json")
 
     @router.get("/{completion_id}", summary="One stored chat completion", response_model=StoredCompletion)
-    async def retrieve_completion(id: Annotated[UUID, Depends(_asked_id)]) -> Response:
+    async def retrieve_completion(caller: Reader, id: Annotated[UUID, Depends(_asked_id)]) -> Response:
         with _naming_the_completion():
-            return _answer(stored.completion(await completions.get(LOCAL, id)))
+            return _answer(stored.completion(await completions.get(caller.tenant, id)))
 
     @router.post(
         "/{completion_id}",
@@ -135,19 +136,23 @@ def routes(completions: StoredExchanges, deletion: Deletion, settings: ServerSet
         response_model=StoredCompletion,
         openapi_extra=_METADATA_IN_BODY,
     )
-    async def update_completion(id: Annotated[UUID, Depends(_asked_id)], request: Request) -> Response:
+    async def update_completion(
+        caller: Generator, id: Annotated[UUID, Depends(_asked_id)], request: Request
+    ) -> Response:
         """`null` clears it."""
         check_content_type(request.scope)
         update = read(_updates, await read_body(request.receive, settings))
         with _naming_the_completion():
-            exchange = await completions.set_metadata(LOCAL, id, update.metadata or {})
+            exchange = await completions.set_metadata(caller.tenant, id, update.metadata or {})
         return _answer(stored.completion(exchange))
 
     @router.delete("/{completion_id}", summary="Delete a stored chat completion")
-    async def delete_completion(id: Annotated[UUID, Depends(_asked_id)]) -> DeletedCompletion:
+    async def delete_completion(
+        caller: Generator, id: Annotated[UUID, Depends(_asked_id)]
+    ) -> DeletedCompletion:
         """What was said in it is gone from the log as well. Its times, model and token counts remain there."""
         with _naming_the_completion():
-            exchange = await completions.get(LOCAL, id)
+            exchange = await completions.get(caller.tenant, id)
         await deletion.delete(exchange)
         return DeletedCompletion(id=stored.completion_id(exchange))
 
@@ -157,11 +162,11 @@ def routes(completions: StoredExchanges, deletion: Deletion, settings: ServerSet
         response_model=StoredMessages,
     )
     async def list_messages(
-        id: Annotated[UUID, Depends(_asked_id)], query: Annotated[MessagesQuery, Query()]
+        caller: Reader, id: Annotated[UUID, Depends(_asked_id)], query: Annotated[MessagesQuery, Query()]
     ) -> Response:
         """All that the request said, what it repeated from earlier ones included."""
         with _naming_the_completion():
-            messages = stored.messages(await completions.branch(LOCAL, id))
+            messages = stored.messages(await completions.branch(caller.tenant, id))
         page = stored.messages_json(
             messages, after=query.after, limit=query.limit, ascending=query.order == "asc"
         )

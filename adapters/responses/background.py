@@ -11,7 +11,6 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from adapters.access.callers import LOCAL
 from adapters.access.client import Client
 from adapters.conversations.errors import ExchangeNotFound, LogUnavailable
 from adapters.conversations.repository import ExchangeRepository
@@ -75,7 +74,9 @@ class Background:
                 task.cancel()
 
     async def _make(self, draft: Draft, *, streamed: bool) -> None:
-        keeper = _Keeper(self._repository, draft.facts.id) if streamed else None
+        keeper = (
+            _Keeper(self._repository, draft.generation.caller.tenant, draft.facts.id) if streamed else None
+        )
         try:
             async for events in self._answering.events(draft, None):
                 if any(event["type"] == "response.in_progress" for event in events):
@@ -98,8 +99,9 @@ class Background:
 class _Keeper:
     """Keeps the events of one stream, some at a time."""
 
-    def __init__(self, repository: ResponseRepository, id: UUID) -> None:
+    def __init__(self, repository: ResponseRepository, caller: str, id: UUID) -> None:
         self._repository = repository
+        self._caller = caller
         self._id = id
         self._waiting: list[Event] = []
         self._kept = asyncio.Event()
@@ -137,7 +139,7 @@ class _Keeper:
             first, last = events[0]["sequence_number"], events[-1]["sequence_number"]
             text = b"[" + b",".join(map(encoded, events)) + b"]"
             with suppress(LogUnavailable):  # they stay, and are tried again
-                await self._repository.add_events(LOCAL, self._id, first, last, text)
+                await self._repository.add_events(self._caller, self._id, first, last, text)
                 del self._waiting[: len(events)]
             if not self._waiting:
                 self._kept.set()
@@ -150,31 +152,31 @@ class Following:
         self._log = log
         self._repository = repository
 
-    async def find(self, id: UUID) -> Facts:
+    async def find(self, caller: str, id: UUID) -> Facts:
         """What is known of a response now.
 
         Raises:
             ResponseNotFound: this caller has stored no such response, or has deleted it.
         """
-        if (facts := await self._recorded(id)) is not None:
+        if (facts := await self._recorded(caller, id)) is not None:
             return facts
-        if (found := await self._repository.find_open(LOCAL, id)) is not None:
+        if (found := await self._repository.find_open(caller, id)) is not None:
             return found.facts
         # It may have ended between the two looks.
-        if (facts := await self._recorded(id)) is not None:
+        if (facts := await self._recorded(caller, id)) is not None:
             return facts
         raise ResponseNotFound(param="response_id")
 
-    async def _recorded(self, id: UUID) -> Facts | None:
+    async def _recorded(self, caller: str, id: UUID) -> Facts | None:
         try:
-            exchange = await self._log.get(LOCAL, id)
+            exchange = await self._log.get(caller, id)
         except ExchangeNotFound:
             return None
         if exchange.endpoint != ENDPOINT or not exchange.stored:
             raise ResponseNotFound(param="response_id")
         return facts_of(exchange)
 
-    async def events(self, id: UUID, after: int, client: Client) -> AsyncGenerator[bytes, None]:
+    async def events(self, caller: str, id: UUID, after: int, client: Client) -> AsyncGenerator[bytes, None]:
         """The events of a background stream after this sequence number, up to its end, as server-sent events.
 
         Raises:
@@ -187,7 +189,7 @@ class Following:
 
         client.watch(leave)
         try:
-            async for number, type, event in self._events(id, after, gone):
+            async for number, type, event in self._events(caller, id, after, gone):
                 begun, after = True, number
                 yield framed(type, event)
         except GatewayError as error:
@@ -200,11 +202,11 @@ class Following:
             client.unwatch(leave)
 
     async def _events(
-        self, id: UUID, after: int, gone: asyncio.Event
+        self, caller: str, id: UUID, after: int, gone: asyncio.Event
     ) -> AsyncGenerator[tuple[int, str, bytes], None]:
         while not gone.is_set():
-            found = await self._repository.find_open(LOCAL, id)
-            events = await self._repository.events(LOCAL, id, after)
+            found = await self._repository.find_open(caller, id)
+            events = await self._repository.events(caller, id, after)
             for event in events:
                 kind = msgspec.json.decode(event, type=_Kind)
                 after = kind.sequence_number
@@ -214,19 +216,19 @@ class Following:
             if events:
                 continue
             if found is None or not found.alive:
-                if (end := await self._missing_end(id)) is not None and end[0] > after:
+                if (end := await self._missing_end(caller, id)) is not None and end[0] > after:
                     yield end
                 return
             with suppress(TimeoutError):
                 await asyncio.wait_for(gone.wait(), _POLL_SECONDS)
 
-    async def _missing_end(self, id: UUID) -> tuple[int, str, bytes] | None:
+    async def _missing_end(self, caller: str, id: UUID) -> tuple[int, str, bytes] | None:
         """The end of a stream whose maker could not write it any more; None where it is there."""
-        last = await self._repository.last_event(LOCAL, id)
+        last = await self._repository.last_event(caller, id)
         kind = msgspec.json.decode(last, type=_Kind) if last else _Kind("", -1)
         if kind.type in ENDS:
             return None
-        facts, number = await self.find(id), kind.sequence_number + 1
+        facts, number = await self.find(caller, id), kind.sequence_number + 1
         event = {"type": last_type(facts), "sequence_number": number, "response": response(facts)}
         return number, last_type(facts), encoded(event)
 

@@ -7,7 +7,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from adapters.access.body import check_content_type, read_body
-from adapters.access.callers import LOCAL
+from adapters.access.callers import Generator, Reader
 from adapters.completions.reading import read
 from adapters.responses import documentation
 from adapters.responses.conversation_list import ConversationList
@@ -42,13 +42,13 @@ def routes(conversations: Conversations, settings: ServerSettings) -> APIRouter:
         responses=documentation.ANSWER,
         openapi_extra=documentation.body(ConversationRequest),
     )
-    async def create_conversation(request: Request) -> Response:
+    async def create_conversation(caller: Generator, request: Request) -> Response:
         """Name it as `conversation` of a response, and what is said there becomes part of it."""
-        return answer(await conversations.create(read(_conversations, await body_of(request))))
+        return answer(await conversations.create(caller, read(_conversations, await body_of(request))))
 
     @router.get("/{conversation_id}", summary="One conversation", responses=documentation.ANSWER)
-    async def retrieve_conversation(id: Annotated[UUID, Depends(_asked_id)]) -> Response:
-        return answer(await conversations.retrieve(id))
+    async def retrieve_conversation(caller: Reader, id: Annotated[UUID, Depends(_asked_id)]) -> Response:
+        return answer(await conversations.retrieve(caller, id))
 
     @router.post(
         "/{conversation_id}",
@@ -56,14 +56,16 @@ def routes(conversations: Conversations, settings: ServerSettings) -> APIRouter:
         responses=documentation.ANSWER,
         openapi_extra=documentation.body(MetadataRequest),
     )
-    async def update_conversation(id: Annotated[UUID, Depends(_asked_id)], request: Request) -> Response:
+    async def update_conversation(
+        caller: Generator, id: Annotated[UUID, Depends(_asked_id)], request: Request
+    ) -> Response:
         """`null` clears it."""
-        return answer(await conversations.update(id, read(_metadata, await body_of(request))))
+        return answer(await conversations.update(caller, id, read(_metadata, await body_of(request))))
 
     @router.delete("/{conversation_id}", summary="Delete a conversation", responses=documentation.ANSWER)
-    async def delete_conversation(id: Annotated[UUID, Depends(_asked_id)]) -> Response:
+    async def delete_conversation(caller: Generator, id: Annotated[UUID, Depends(_asked_id)]) -> Response:
         """And what was added to it; responses that were made in it stay."""
-        return answer(await conversations.delete(id))
+        return answer(await conversations.delete(caller, id))
 
     @router.post(
         "/{conversation_id}/items",
@@ -71,35 +73,41 @@ def routes(conversations: Conversations, settings: ServerSettings) -> APIRouter:
         responses=documentation.ANSWER,
         openapi_extra=documentation.body(ItemsRequest),
     )
-    async def create_items(id: Annotated[UUID, Depends(_asked_id)], request: Request) -> Response:
+    async def create_items(
+        caller: Generator, id: Annotated[UUID, Depends(_asked_id)], request: Request
+    ) -> Response:
         """Up to 20 at once."""
-        return answer(await conversations.add(id, read(_items, await body_of(request))))
+        return answer(await conversations.add(caller, id, read(_items, await body_of(request))))
 
     @router.get(
         "/{conversation_id}/items", summary="What is in a conversation", responses=documentation.ANSWER
     )
     async def list_items(
-        id: Annotated[UUID, Depends(_asked_id)], query: Annotated[ItemsQuery, Query()]
+        caller: Reader, id: Annotated[UUID, Depends(_asked_id)], query: Annotated[ItemsQuery, Query()]
     ) -> Response:
         """What was said in responses and what was added, in order."""
-        return answer(await conversations.items(id, query))
+        return answer(await conversations.items(caller, id, query))
 
     @router.get(
         "/{conversation_id}/items/{item_id}",
         summary="One item of a conversation",
         responses=documentation.ANSWER,
     )
-    async def retrieve_item(id: Annotated[UUID, Depends(_asked_id)], item_id: str) -> Response:
-        return answer(await conversations.item(id, item_id))
+    async def retrieve_item(
+        caller: Reader, id: Annotated[UUID, Depends(_asked_id)], item_id: str
+    ) -> Response:
+        return answer(await conversations.item(caller, id, item_id))
 
     @router.delete(
         "/{conversation_id}/items/{item_id}",
         summary="Delete an item from a conversation",
         responses=documentation.ANSWER,
     )
-    async def delete_item(id: Annotated[UUID, Depends(_asked_id)], item_id: str) -> Response:
+    async def delete_item(
+        caller: Generator, id: Annotated[UUID, Depends(_asked_id)], item_id: str
+    ) -> Response:
         """What a response said stays in the response."""
-        return answer(await conversations.remove(id, item_id))
+        return answer(await conversations.remove(caller, id, item_id))
 
     return router
 
@@ -109,10 +117,14 @@ def list_routes(conversations: ConversationList) -> APIRouter:
     router = APIRouter(prefix="/v1/conversations", tags=["Log"], responses=documentation.REFUSALS)
 
     @router.get("", summary="Your conversations, the one with the newest exchange first")
-    async def list_conversations(query: Annotated[ConversationQuery, Query()]) -> ConversationPage:
+    async def list_conversations(
+        caller: Reader, query: Annotated[ConversationQuery, Query()]
+    ) -> ConversationPage:
         """Also those that other requests make by going on from what was said. One in which nothing was said yet is not
         listed."""
-        return conversation_page(await conversations.page(LOCAL, limit=query.limit, after=query.after))
+        return conversation_page(
+            await conversations.page(caller.tenant, limit=query.limit, after=query.after)
+        )
 
     return router
 

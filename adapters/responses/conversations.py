@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from uuid_utils.compat import uuid7
 
-from adapters.access.callers import LOCAL
+from adapters.access.callers import Caller
 from adapters.completions.requests import Metadata
 from adapters.conversations.exchange import Exchange
 from adapters.conversations.schemas import listed
@@ -66,52 +66,52 @@ class Conversations:
         self._history = history
         self._page_bytes = page_bytes
 
-    async def create(self, request: ConversationRequest) -> Shown:
+    async def create(self, caller: Caller, request: ConversationRequest) -> Shown:
         """A new one."""
-        items = await self._written(request.items or ())
+        items = await self._written(caller, request.items or ())
         metadata = msgspec.json.encode(request.metadata or {})
-        return shown_conversation(await self._repository.create(LOCAL, metadata, items))
+        return shown_conversation(await self._repository.create(caller.tenant, metadata, items))
 
-    async def retrieve(self, id: UUID) -> Shown:
+    async def retrieve(self, caller: Caller, id: UUID) -> Shown:
         """One of them."""
-        return shown_conversation(await self._repository.conversation(LOCAL, id))
+        return shown_conversation(await self._repository.conversation(caller.tenant, id))
 
-    async def update(self, id: UUID, request: MetadataRequest) -> Shown:
+    async def update(self, caller: Caller, id: UUID, request: MetadataRequest) -> Shown:
         """Put other metadata in the place of its own."""
         metadata = msgspec.json.encode(request.metadata or {})
-        return shown_conversation(await self._repository.set_metadata(LOCAL, id, metadata))
+        return shown_conversation(await self._repository.set_metadata(caller.tenant, id, metadata))
 
-    async def delete(self, id: UUID) -> Shown:
+    async def delete(self, caller: Caller, id: UUID) -> Shown:
         """Delete it, and what clients have added to it; what responses said stays theirs."""
-        async with self._holds.conversation(LOCAL, _change(), id):
-            await self._repository.delete(LOCAL, id)
+        async with self._holds.conversation(caller.tenant, _change(), id):
+            await self._repository.delete(caller.tenant, id)
         return {"id": conversation_id(id), "object": "conversation.deleted", "deleted": True}
 
-    async def add(self, id: UUID, request: ItemsRequest) -> Shown:
+    async def add(self, caller: Caller, id: UUID, request: ItemsRequest) -> Shown:
         """Add items at its end."""
         if not request.items:
             raise InvalidRequest("There are no items.", param="items", code="missing_parameter")
-        items = await self._written(request.items)
-        async with self._holds.conversation(LOCAL, _change(), id):
+        items = await self._written(caller, request.items)
+        async with self._holds.conversation(caller.tenant, _change(), id):
             entries = await self._repository.add(id, items)
         return listed([view for entry in entries for view, _ in items_of_entry(entry)], has_more=False)
 
-    async def items(self, id: UUID, query: ItemsQuery) -> Shown:
+    async def items(self, caller: Caller, id: UUID, query: ItemsQuery) -> Shown:
         """A page of what is in it. As long texts make it shorter, it may end before `limit`.
 
         Raises:
             ItemNotFound: there is no item `after`.
         """
-        conversation = await self._repository.conversation(LOCAL, id)
+        conversation = await self._repository.conversation(caller.tenant, id)
         ascending = query.order == "asc"
         start = None
         if query.after is not None:
-            start = (await self._entry(conversation, query.after, "after")).id
+            start = (await self._entry(caller, conversation, query.after, "after")).id
         found: list[Shown] = []
         size = 0
         while True:
             entries = await self._repository.entries(
-                LOCAL, id, start=start, ascending=ascending, limit=ENTRIES_AT_ONCE
+                caller.tenant, id, start=start, ascending=ascending, limit=ENTRIES_AT_ONCE
             )
             new = [entry for entry in entries if not found or entry.id != start]
             for entry in new:
@@ -124,39 +124,39 @@ class Conversations:
                 return listed(found, has_more=False)
             start = entries[-1].id
 
-    async def item(self, id: UUID, item: str) -> Shown:
+    async def item(self, caller: Caller, id: UUID, item: str) -> Shown:
         """One item.
 
         Raises:
             ItemNotFound: it holds no such item.
         """
-        conversation = await self._repository.conversation(LOCAL, id)
-        entry = await self._entry(conversation, item, "item_id")
+        conversation = await self._repository.conversation(caller.tenant, id)
+        entry = await self._entry(caller, conversation, item, "item_id")
         return next(view for view, _ in visible(conversation, entry) if view["id"] == item)
 
-    async def remove(self, id: UUID, item: str) -> Shown:
+    async def remove(self, caller: Caller, id: UUID, item: str) -> Shown:
         """Delete an item from it; what a response said stays in the response.
 
         Raises:
             ItemNotFound: it holds no such item.
         """
-        conversation = await self._repository.conversation(LOCAL, id)
-        entry = await self._entry(conversation, item, "item_id")
+        conversation = await self._repository.conversation(caller.tenant, id)
+        entry = await self._entry(caller, conversation, item, "item_id")
         if isinstance(entry.what, Exchange):
-            await self._repository.hide(LOCAL, id, item)
+            await self._repository.hide(caller.tenant, id, item)
         else:
-            await self._repository.remove(LOCAL, id, entry.id)
+            await self._repository.remove(caller.tenant, id, entry.id)
         return shown_conversation(conversation)
 
-    async def _written(self, items: Sequence[msgspec.Raw]) -> list[bytes]:
+    async def _written(self, caller: Caller, items: Sequence[msgspec.Raw]) -> list[bytes]:
         if len(items) > _MOST_ITEMS_AT_ONCE:
             raise InvalidRequest(f"At most {_MOST_ITEMS_AT_ONCE} items are added at once.", param="items")
         written = [read_item(bytes(item), f"items[{number}]") for number, item in enumerate(items)]
-        return [one.text for one in await self._history.resolved(written, None, "items")]
+        return [one.text for one in await self._history.resolved(caller.tenant, written, None, "items")]
 
-    async def _entry(self, conversation: Conversation, item: str, param: str) -> Entry:
+    async def _entry(self, caller: Caller, conversation: Conversation, item: str, param: str) -> Entry:
         id: ItemId | None = item_id_of(item)
-        entry = await self._repository.entry(LOCAL, conversation.id, id.of) if id else None
+        entry = await self._repository.entry(caller.tenant, conversation.id, id.of) if id else None
         if entry is None or item not in {view["id"] for view, _ in visible(conversation, entry)}:
             raise ItemNotFound(param=param)
         return entry

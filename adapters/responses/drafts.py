@@ -4,7 +4,7 @@ from uuid import UUID
 
 import msgspec
 
-from adapters.access.callers import LOCAL
+from adapters.access.callers import Caller
 from adapters.completions.generation import Generation
 from adapters.completions.requests import ChatRequest
 from adapters.engine.watch import EngineWatch
@@ -30,7 +30,7 @@ class Drafts:
         self._watch = watch
         self._settings = settings
 
-    async def draft(self, request: ResponseRequest, id: UUID) -> Draft:
+    async def draft(self, caller: Caller, request: ResponseRequest, id: UUID) -> Draft:
         """What is to be made. In a conversation, and in the background, it is held from now on.
 
         Raises:
@@ -38,7 +38,7 @@ class Drafts:
         """
         request.check()
         model = self._watch.require_model(request.model)
-        given, text = await self._given(request)
+        given, text = await self._given(caller, request)
         facts = Facts(
             id=id,
             status="queued" if request.background else "in_progress",
@@ -47,9 +47,9 @@ class Drafts:
             parameters=request.parameters(),
             metadata=msgspec.json.encode(request.metadata or {}),
         )
-        hold = await self._hold(request, facts)
+        hold = await self._hold(caller, request, facts)
         try:
-            earlier = await self._history.before(request)
+            earlier = await self._history.before(caller.tenant, request)
             chat = self._chat(request, earlier, given)
         except BaseException:
             if hold is not None:
@@ -59,7 +59,7 @@ class Drafts:
         id = hold.id if hold else id
         generation = Generation(
             id=id,
-            caller=LOCAL,
+            caller=caller,
             door="openai",
             endpoint=ENDPOINT,
             path=_ENGINE_PATH,
@@ -72,32 +72,34 @@ class Drafts:
         )
         return Draft(generation=generation, facts=msgspec.structs.replace(facts, id=id), hold=hold)
 
-    async def prompt(self, request: PromptRequest) -> ChatRequest:
+    async def prompt(self, caller: Caller, request: PromptRequest) -> ChatRequest:
         """What the model would be asked.
 
         Raises:
             GatewayError: the request could not be answered.
         """
         request.check()
-        given, _ = await self._given(request)
-        return self._chat(request, await self._history.before(request), given)
+        given, _ = await self._given(caller, request)
+        return self._chat(request, await self._history.before(caller.tenant, request), given)
 
-    async def _given(self, request: PromptRequest) -> tuple[list[Item], bytes]:
+    async def _given(self, caller: Caller, request: PromptRequest) -> tuple[list[Item], bytes]:
         """The new items, and their JSON for the log: as the client wrote it, but for references, which others may delete."""
         written = read_input(request.written)
         if not any(isinstance(one.item, Reference) for one in written):
             return [one.item for one in written if not isinstance(one.item, Reference)], request.written
         name = request.conversation_name
-        resolved = await self._history.resolved(written, conversation_of(name) if name else None)
+        resolved = await self._history.resolved(
+            caller.tenant, written, conversation_of(name) if name else None
+        )
         items = [one.item for one in resolved if not isinstance(one.item, Reference)]
         return items, b"[" + b",".join(one.text for one in resolved) + b"]"
 
-    async def _hold(self, request: ResponseRequest, facts: Facts) -> Hold | None:
+    async def _hold(self, caller: Caller, request: ResponseRequest, facts: Facts) -> Hold | None:
         name, background = request.conversation_name, bool(request.background)
         if name is None and not background:
             return None
         conversation = conversation_of(name) if name else None
-        return await self._holds.take(LOCAL, facts, conversation=conversation, background=background)
+        return await self._holds.take(caller.tenant, facts, conversation=conversation, background=background)
 
     def _chat(self, request: PromptRequest, earlier: Earlier, given: list[Item]) -> ChatRequest:
         chat = request.chat(messages([*earlier.items, *given]))

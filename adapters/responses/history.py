@@ -6,7 +6,6 @@ from uuid import UUID
 
 import msgspec
 
-from adapters.access.callers import LOCAL
 from adapters.conversations.errors import ConversationTooLong, ExchangeNotFound
 from adapters.conversations.exchange import Exchange
 from adapters.conversations.repository import ANSWERED, ExchangeRepository
@@ -39,7 +38,7 @@ class History:
         self._conversations = conversations
         self._responses = responses
 
-    async def before(self, request: PromptRequest) -> Earlier:
+    async def before(self, caller: str, request: PromptRequest) -> Earlier:
         """What was said in the request's conversation, or up to its previous response.
 
         Raises:
@@ -48,14 +47,14 @@ class History:
             ConversationTooLong: there is more than can be answered.
         """
         if request.conversation_name is not None:
-            return await self._conversation(conversation_of(request.conversation_name))
+            return await self._conversation(caller, conversation_of(request.conversation_name))
         if request.previous_response_id is not None:
-            return await self._previous(request.previous_response_id)
+            return await self._previous(caller, request.previous_response_id)
         return Earlier()
 
-    async def _conversation(self, id: UUID) -> Earlier:
-        conversation = await self._conversations.conversation(LOCAL, id)
-        entries = await self._conversations.everything(LOCAL, id)
+    async def _conversation(self, caller: str, id: UUID) -> Earlier:
+        conversation = await self._conversations.conversation(caller, id)
+        entries = await self._conversations.everything(caller, id)
         said = [entry.id for entry in entries if isinstance(entry.what, Exchange)]
         return Earlier(
             items=visible_items(conversation, entries),
@@ -63,11 +62,11 @@ class History:
             conversation_id=id,
         )
 
-    async def _previous(self, name: str) -> Earlier:
+    async def _previous(self, caller: str, name: str) -> Earlier:
         id = own_id(name, "resp")
         if id is None:
             raise _no_previous()
-        branch = await self._branch(id)
+        branch = await self._branch(caller, id)
         last = branch[-1]
         if last.endpoint != ENDPOINT or not last.stored:
             raise _no_previous()
@@ -76,34 +75,34 @@ class History:
         items: list[Item] = []
         place = _last_in_a_conversation(branch)
         if place is not None:
-            items += await self._said_up_to(branch[place])
+            items += await self._said_up_to(caller, branch[place])
         for exchange in branch[0 if place is None else place + 1 :]:
             items += [item for _, item in items_with_ids(exchange)]
         # What clients have begun in a conversation of theirs does not go on there unless they name it.
         own = place == len(branch) - 1
         return Earlier(items=items, parent_id=id, conversation_id=None if own else last.conversation_id)
 
-    async def _branch(self, id: UUID) -> list[Exchange]:
+    async def _branch(self, caller: str, id: UUID) -> list[Exchange]:
         try:
-            return await self._log.branch(LOCAL, id)
+            return await self._log.branch(caller, id)
         except ExchangeNotFound:
-            if await self._responses.find_open(LOCAL, id) is not None:
+            if await self._responses.find_open(caller, id) is not None:
                 raise _not_answered() from None
             raise _no_previous() from None
         except ConversationTooLong as error:
             error.param = "previous_response_id"
             raise
 
-    async def _said_up_to(self, exchange: Exchange) -> list[Item]:
+    async def _said_up_to(self, caller: str, exchange: Exchange) -> list[Item]:
         id = exchange.conversation_id
-        entries = await self._conversations.everything(LOCAL, id, up_to=exchange.id)
+        entries = await self._conversations.everything(caller, id, up_to=exchange.id)
         try:
-            return visible_items(await self._conversations.conversation(LOCAL, id), entries)
+            return visible_items(await self._conversations.conversation(caller, id), entries)
         except ConversationNotFound:  # it was deleted; what was said in responses is still there
             return [item for entry in entries for _, item in items_of_entry(entry)]
 
     async def resolved(
-        self, written: Sequence[Written], conversation: UUID | None, place: str = "input"
+        self, caller: str, written: Sequence[Written], conversation: UUID | None, place: str = "input"
     ) -> list[Written]:
         """The same items, with what they refer to in the place of references.
 
@@ -111,15 +110,17 @@ class History:
             ItemNotFound: there is no such item.
         """
         return [
-            await self._item(one.item, conversation, f"{place}[{number}].id")
+            await self._item(caller, one.item, conversation, f"{place}[{number}].id")
             if isinstance(one.item, Reference)
             else one
             for number, one in enumerate(written)
         ]
 
-    async def _item(self, reference: Reference, conversation: UUID | None, place: str) -> Written:
+    async def _item(
+        self, caller: str, reference: Reference, conversation: UUID | None, place: str
+    ) -> Written:
         id = item_id_of(reference.id)
-        entry = await self._conversations.entry(LOCAL, None, id.of) if id else None
+        entry = await self._conversations.entry(caller, None, id.of) if id else None
         if entry is not None and _may_be_read(entry, conversation):
             for view, item in items_of_entry(entry):
                 if view["id"] == reference.id:

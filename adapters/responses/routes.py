@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from adapters.access.body import check_content_type, read_body
+from adapters.access.callers import Caller, Generator, Reader
 from adapters.access.client import Client, ClientGone
 from adapters.access.gate import request_id
 from adapters.access.pieces import Pieces
@@ -53,11 +54,11 @@ def routes(responses: Responses, settings: ServerSettings) -> APIRouter:
         responses=documentation.ANSWER_OR_EVENTS,
         openapi_extra=documentation.body(ResponseRequest),
     )
-    async def create_response(request: Request) -> Response:
+    async def create_response(caller: Generator, request: Request) -> Response:
         """`previous_response_id` or `conversation` say what it goes on from. `store: false` leaves nothing to retrieve."""
         check_content_type(request.scope)
         asked = read(_requests, await read_body(request.receive, settings))
-        return await _created(responses, asked, request)
+        return await _created(responses, caller, asked, request)
 
     @router.post(
         "/input_tokens",
@@ -65,11 +66,11 @@ def routes(responses: Responses, settings: ServerSettings) -> APIRouter:
         responses=documentation.ANSWER,
         openapi_extra=documentation.body(PromptRequest),
     )
-    async def count_input_tokens(request: Request) -> Response:
+    async def count_input_tokens(caller: Generator, request: Request) -> Response:
         """History, instructions, tools and the chat template are counted."""
         check_content_type(request.scope)
         asked = read(_prompts, await read_body(request.receive, settings))
-        count = await responses.count_tokens(asked, request_id(request.scope))
+        count = await responses.count_tokens(caller, asked, request_id(request.scope))
         return answer({"object": "response.input_tokens", "input_tokens": count})
 
     @router.get(
@@ -78,35 +79,38 @@ def routes(responses: Responses, settings: ServerSettings) -> APIRouter:
         responses=documentation.ANSWER_OR_EVENTS,
     )
     async def retrieve_response(
-        id: Annotated[UUID, Depends(_asked_id)], query: Annotated[RetrieveQuery, Query()], request: Request
+        caller: Reader,
+        id: Annotated[UUID, Depends(_asked_id)],
+        query: Annotated[RetrieveQuery, Query()],
+        request: Request,
     ) -> Response:
-        facts = await responses.find(id)
+        facts = await responses.find(caller, id)
         if not query.stream:
             return answer(response(facts))
         after = -1 if query.starting_after is None else query.starting_after
-        return await _followed(responses, facts, after, Client(request.receive))
+        return await _followed(responses, caller, facts, after, Client(request.receive))
 
     @router.delete("/{response_id}", summary="Delete a response", responses=documentation.ANSWER)
-    async def delete_response(id: Annotated[UUID, Depends(_asked_id)]) -> Response:
+    async def delete_response(caller: Generator, id: Annotated[UUID, Depends(_asked_id)]) -> Response:
         """What was said in it is gone from the log and from its conversation as well."""
-        await responses.delete(id)
+        await responses.delete(caller, id)
         return answer({"id": response_id(id), "object": "response", "deleted": True})
 
     @router.post(
         "/{response_id}/cancel", summary="Cancel a background response", responses=documentation.ANSWER
     )
-    async def cancel_response(id: Annotated[UUID, Depends(_asked_id)]) -> Response:
+    async def cancel_response(caller: Generator, id: Annotated[UUID, Depends(_asked_id)]) -> Response:
         """One that has ended stays as it is."""
-        return answer(response(await responses.cancel(id)))
+        return answer(response(await responses.cancel(caller, id)))
 
     @router.get(
         "/{response_id}/input_items", summary="What a response was given", responses=documentation.ANSWER
     )
     async def list_input_items(
-        id: Annotated[UUID, Depends(_asked_id)], query: Annotated[ItemsQuery, Query()]
+        caller: Reader, id: Annotated[UUID, Depends(_asked_id)], query: Annotated[ItemsQuery, Query()]
     ) -> Response:
         """Its own input, without what was said before."""
-        facts = await responses.find(id)
+        facts = await responses.find(caller, id)
         return answer(page_of([view for view, _ in facts.shown_inputs], query))
 
     return router
@@ -117,23 +121,29 @@ def answer(value: Shown) -> Response:
     return Response(msgspec.json.encode(value), media_type="application/json")
 
 
-async def _created(responses: Responses, asked: ResponseRequest, request: Request) -> Response:
+async def _created(
+    responses: Responses, caller: Caller, asked: ResponseRequest, request: Request
+) -> Response:
     id = request_id(request.scope)
     client = Client(request.receive)
     if asked.background:
-        facts = await responses.begin(asked, id)
-        return await _followed(responses, facts, -1, client) if asked.stream else answer(response(facts))
+        facts = await responses.begin(caller, asked, id)
+        return (
+            await _followed(responses, caller, facts, -1, client) if asked.stream else answer(response(facts))
+        )
     if asked.stream:
-        return await _streamed(_framed(await responses.events(asked, id, client)))
-    return answer(response(await responses.whole(asked, id, client)))
+        return await _streamed(_framed(await responses.events(caller, asked, id, client)))
+    return answer(response(await responses.whole(caller, asked, id, client)))
 
 
-async def _followed(responses: Responses, facts: Facts, after: int, client: Client) -> Response:
+async def _followed(
+    responses: Responses, caller: Caller, facts: Facts, after: int, client: Client
+) -> Response:
     if not (facts.fields.get("background") and facts.fields.get("stream")):
         raise InvalidRequest(
             "Only a response that was created with background and stream has events to read.", param="stream"
         )
-    return await _streamed(responses.follow(facts.id, after, client))
+    return await _streamed(responses.follow(caller, facts.id, after, client))
 
 
 async def _streamed(events: AsyncGenerator[bytes, None]) -> Response:

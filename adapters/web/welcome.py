@@ -12,6 +12,7 @@ from adapters.engine.watch import EngineState
 MODEL_CARD = "https://huggingface.co/HuggingFaceH4/zephyr-7b-beta"
 PAPER = "https://arxiv.org/abs/2310.16944"
 _ORDER = ("Zephyr", "OpenAI", "Statistics", "Log", "Operation")
+_IN_A_PAGE = 'new WebSocket("{}", ["zephyr", "key." + key])'
 _METHODS = ("get", "post", "delete")
 
 
@@ -54,7 +55,8 @@ def welcome(
     cannot describe, and `base` is the server's address as the client wrote it.
     """
     base = base.rstrip("/")
-    cards = [*_endpoints(description["paths"], base), *_sockets(sockets, base)]
+    keys = "security" in description
+    cards = [*_endpoints(description["paths"], base, keys=keys), *_sockets(sockets, base, keys=keys)]
     return Welcome(
         name=description["info"]["title"],
         version=description["info"]["version"],
@@ -92,7 +94,7 @@ def _place(card: EndpointCard) -> tuple[int, bool]:
     return group, card.method != "POST"
 
 
-def _endpoints(paths: Mapping[str, Any], base: str) -> Iterator[EndpointCard]:
+def _endpoints(paths: Mapping[str, Any], base: str, *, keys: bool) -> Iterator[EndpointCard]:
     for path, operations in paths.items():
         for method in _METHODS:
             operation = operations.get(method)
@@ -103,11 +105,11 @@ def _endpoints(paths: Mapping[str, Any], base: str) -> Iterator[EndpointCard]:
                     group=operation.get("tags", ["Operation"])[0],
                     summary=operation.get("summary", ""),
                     description=" ".join(operation.get("description", "").split()),
-                    example=_curl(method, base + path, operation),
+                    example=_curl(method, base + path, operation, keys=keys),
                 )
 
 
-def _sockets(sockets: Mapping[str, str], base: str) -> Iterator[EndpointCard]:
+def _sockets(sockets: Mapping[str, str], base: str, *, keys: bool) -> Iterator[EndpointCard]:
     for path, summary in sockets.items():
         address = base.replace("http", "ws", 1) + path
         yield EndpointCard(
@@ -116,13 +118,15 @@ def _sockets(sockets: Mapping[str, str], base: str) -> Iterator[EndpointCard]:
             group="Statistics",
             summary=summary,
             description="Send nothing; read a message of JSON about once a second.",
-            example=f"python -m websockets {address}",
+            example=_IN_A_PAGE.format(address) if keys else f"python -m websockets {address}",
         )
 
 
-def _curl(method: str, url: str, operation: Mapping[str, Any]) -> str:
+def _curl(method: str, url: str, operation: Mapping[str, Any], *, keys: bool) -> str:
     content = operation.get("requestBody", {}).get("content", {}).get("application/json")
     address = shlex.quote(url) if "{" in url else url
+    if keys:
+        address += ' -H "Authorization: Bearer $ZEPHYR_KEY"'
     if content is None:
         return f"curl {address}" if method == "get" else f"curl -X {method.upper()} {address}"
     body = shlex.quote(json.dumps(content["example"], ensure_ascii=False))

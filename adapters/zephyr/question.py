@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-from adapters.access.callers import LOCAL
+from adapters.access.callers import Caller
 from adapters.completions.generation import Generation
 from adapters.completions.requests import ChatRequest, ChatRequestWithPrompt, Message
 from adapters.completions.threads import follow
@@ -39,14 +39,14 @@ class Questioner:
         self._history = history
         self._formatter = formatter
 
-    async def question(self, endpoint: Endpoint, asked: Asked, id: UUID) -> Question:
+    async def question(self, caller: Caller, endpoint: Endpoint, asked: Asked, id: UUID) -> Question:
         """Format the code if the endpoint says so, fill in the templates, and put what was said before in front.
 
         Raises:
             ExchangeNotFound: there is no such conversation.
             ConversationTooLong: it is longer than can be continued.
         """
-        thread = await self._thread(asked.conversation)
+        thread = await self._thread(caller.tenant, asked.conversation)
         values = texts(endpoint, asked)
         warning = await self._format(endpoint, values)
         user = Message(role="user", content=fill(endpoint.user, values))
@@ -55,7 +55,7 @@ class Questioner:
         new = [user] if thread and thread.system == system.content else [system, user]
         generation = Generation(
             id=id,
-            caller=LOCAL,
+            caller=caller,
             door="zephyr",
             endpoint=endpoint.path,
             path=_ENGINE_PATH,
@@ -64,7 +64,7 @@ class Questioner:
             parameters=_logged_parameters(asked, (user.content, system.content)),
             conversation_id=thread.conversation_id if thread else None,
             parent_id=thread.last_id if thread else None,
-            followed=follow(LOCAL, messages),
+            followed=follow(caller.tenant, messages),
         )
         return Question(
             endpoint=endpoint,
@@ -74,7 +74,7 @@ class Questioner:
             warnings=(warning,) if warning else (),
         )
 
-    async def _thread(self, conversation: str | None) -> Thread | None:
+    async def _thread(self, tenant: str, conversation: str | None) -> Thread | None:
         if conversation is None:
             return None
         try:
@@ -82,7 +82,7 @@ class Questioner:
         except ValueError:
             raise _no_conversation() from None
         try:
-            return thread_of(await self._history.conversation(LOCAL, of))
+            return thread_of(await self._history.conversation(tenant, of))
         except ExchangeNotFound:
             raise _no_conversation() from None
         except ConversationTooLong as error:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from uuid_utils.compat import uuid7
 
 from adapters.access.body import read_body
+from adapters.access.callers import Caller, KeyScope, permitted
 from adapters.access.client import Client
 from adapters.access.gate import request_id
 from adapters.access.pieces import Pieces
@@ -68,14 +69,17 @@ class EndpointDoor:
 
     async def handle(self, request: Request) -> Response:
         """Answer one request, or the many of a body with one on each line."""
+        caller = permitted(request.scope, KeyScope.GENERATE)
         kind = bodies.kind(request.headers.get("content-type"))
         body = await read_body(request.receive, self._settings.server)
         client = Client(request.receive)
         if kind == "lines":
-            return self._lines(body, client)
+            return self._lines(caller, body, client)
         asked = validate(self.model, self._fields(body, request.query_params))
         with self._in_own_words():
-            question = await self._questioner.question(self._endpoint, asked, request_id(request.scope))
+            question = await self._questioner.question(
+                caller, self._endpoint, asked, request_id(request.scope)
+            )
             if asked.stream:
                 return Pieces(await begin_events(self._streamed(question, client)), "text/event-stream")
             answer = await self._answer(question, client)
@@ -87,7 +91,7 @@ class EndpointDoor:
             return fields
         return {name: query[name] for name in self._in_query if name in query} | fields
 
-    def _lines(self, body: bytes, client: Client) -> Response:
+    def _lines(self, caller: Caller, body: bytes, client: Client) -> Response:
         lines = bodies.lines(body, self._settings.code.max_lines)
 
         async def answer(line: bytes) -> Answer:
@@ -95,7 +99,7 @@ class EndpointDoor:
             if asked.stream:
                 raise InvalidRequest("One of many lines is not streamed.", param="stream")
             with self._in_own_words():
-                question = await self._questioner.question(self._endpoint, asked, uuid7())
+                question = await self._questioner.question(caller, self._endpoint, asked, uuid7())
                 return await self._answer(question, client)
 
         return Pieces(results(lines, answer, self._settings.code.lines_at_once), "application/x-ndjson")

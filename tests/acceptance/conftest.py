@@ -9,6 +9,7 @@ import pytest
 
 from tests.acceptance.exchanges import Exchanges
 from tests.acceptance.gateway import ROOT, Gateway
+from tests.acceptance.keys import Holder, created
 from tests.databases import other_database, rows
 from tests.fakes.engine import ScriptedEngine
 
@@ -67,3 +68,17 @@ def gateway(new_gateway: NewGateway) -> Iterator[Gateway]:
     """The gateway that most tests share."""
     with new_gateway() as gateway:
         yield gateway
+
+
+@pytest.fixture(scope="session")
+def keyed(new_gateway: NewGateway) -> Iterator[Gateway]:
+    """A gateway that needs keys."""
+    with new_gateway(ZEPHYR_REQUIRE_KEYS="true") as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def admin(keyed: Gateway, log_url: str) -> Holder:
+    """Whoever makes the keys of that gateway."""
+    made = created(log_url, "operator", "--scope", "admin")
+    return Holder(gateway=keyed, id=made["id"], key=made["key"])

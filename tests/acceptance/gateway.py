@@ -51,12 +51,14 @@ class Gateway:
 
     def __init__(self, log: Path, **environment: str) -> None:
         """`environment` holds settings by their variables' names; the rest is as bare as it can be."""
-        self.port = free_port()
+        self.port, self.admin_port = free_port(), free_port()
         self.log = log
+        self.arguments: list[str] = []
         self._environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(log.parent),
             "ZEPHYR_PORT": str(self.port),
+            "ZEPHYR_ADMIN_PORT": str(self.admin_port),
             "ZEPHYR_ENGINE_PROBE_SECONDS": "0.1",
             "ZEPHYR_HOME": str(log.parent),
         } | environment
@@ -81,7 +83,7 @@ class Gateway:
         """Start the process, and do not wait."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "adapters"],
+                [sys.executable, "-m", "adapters", *self.arguments],
                 cwd=ROOT,
                 env=self._environment,
                 stdout=log,
@@ -134,9 +136,11 @@ class Gateway:
         path: str,
         body: Mapping[str, object] | bytes | None,
         headers: Mapping[str, str] | None = None,
+        *,
+        port: int | None = None,
     ) -> Answer:
         """Ask, and read the whole answer; a body that is a mapping goes as JSON."""
-        with self.opened(method, path, body, headers) as response:
+        with self.opened(method, path, body, headers, port=port) as response:
             answer_headers = {name.lower(): value for name, value in response.getheaders()}
             return Answer(status=response.status, headers=answer_headers, body=response.read())
 
@@ -147,9 +151,11 @@ class Gateway:
         path: str,
         body: Mapping[str, object] | bytes | None,
         headers: Mapping[str, str] | None = None,
+        *,
+        port: int | None = None,
     ) -> Iterator[http.client.HTTPResponse]:
         """Ask, and leave the answer to be read; the connection is closed at the end."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=30)
         sent = dict(headers or {})
         if isinstance(body, Mapping):
             body = json.dumps(body).encode()
@@ -161,9 +167,15 @@ class Gateway:
         finally:
             connection.close()
 
-    def openai(self) -> openai.OpenAI:
+    def openai(self, key: str = "none") -> openai.OpenAI:
         """An unmodified SDK client that does not try again."""
-        return openai.OpenAI(base_url=self.url + "/v1", api_key="none", max_retries=0, timeout=30)
+        return openai.OpenAI(base_url=self.url + "/v1", api_key=key, max_retries=0, timeout=30)
+
+    def admin(
+        self, method: str, path: str, body: Mapping[str, object] | None = None, **headers: str
+    ) -> Answer:
+        """Ask the second listener."""
+        return self.request(method, path, body, headers, port=self.admin_port)
 
     def connect(self) -> socket.socket:
         """A bare connection."""

@@ -49,6 +49,7 @@ def test_gateway_image_answers_while_it_has_neither_engine_nor_database(
     environment = {
         "PATH": f"{gateway_home}/bin:{os.environ['PATH']}",
         "ZEPHYR_PORT": str(port),
+        "ZEPHYR_ADMIN_PORT": "0",
         "DATABASE_URL": f"postgresql://127.0.0.1:{free_port()}/zephyr",
         "ENGINE_URL": f"unix:{tmp_path}/engine.sock",
     }

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from adapters.conversations.models import ExchangeRow
 from adapters.database.migrate import CannotMigrate, migrate
 from adapters.database.session import connect
+from adapters.keys.models import KeyRow
 from adapters.responses.models import OpenResponseRow
 from tests.databases import fetch, log_settings
 
@@ -40,6 +41,8 @@ _TABLES = {
     "conversation_items": 3,
     "open_responses": 12,
     "response_events": 5,
+    "keys": 12,
+    "tenants": 3,
 }
 """Each table's number of columns."""
 
@@ -52,7 +55,7 @@ async def test_the_migrations_make_what_the_models_say(database_url: str, empty_
     )
     async with engine.begin() as connection:
         await connection.run_sync(ExchangeRow.metadata.create_all)
-        assert OpenResponseRow.metadata is ExchangeRow.metadata
+        assert OpenResponseRow.metadata is ExchangeRow.metadata is KeyRow.metadata
     migrated, modelled = await _schema(database_url), await _schema(empty_database_url)
     assert Counter(table for table, *_ in migrated["columns"]) == _TABLES
     assert migrated["partitioned"] == [("exchanges", "RANGE (id)")]

@@ -13,14 +13,17 @@ import uvicorn
 from fastapi import FastAPI
 from yarl import URL
 
+from adapters.access.gate import Gate, RequestIds
 from adapters.conversations.deletion import Deletion
 from adapters.conversations.feedback import FeedbackRepository
 from adapters.conversations.repository import ExchangeRepository
-from adapters.conversations.routes import routes
+from adapters.conversations.routes import routes, status_routes
 from adapters.conversations.writer import ExchangeWriter
+from adapters.keys.identity import Anybody
 from adapters.refusals import install
 from adapters.responses.conversation_list import ConversationList
 from adapters.responses.conversation_routes import list_routes
+from adapters.settings import Settings
 from tests.databases import log_settings
 
 
@@ -49,11 +52,13 @@ async def served(repository: ExchangeRepository) -> AsyncIterator[Ask]:
     api = FastAPI()
     writer = ExchangeWriter(log_settings("postgresql://nobody@/nothing"))
     deletion = Deletion(repository, writer.erase)
-    api.include_router(routes(repository, FeedbackRepository(repository), deletion, writer.status))
+    api.include_router(routes(repository, FeedbackRepository(repository), deletion))
+    api.include_router(status_routes(writer.status))
     api.include_router(list_routes(ConversationList(repository)))
     install(api)
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(api, log_config=None, lifespan="off"))
+    gate = RequestIds(Gate(api, Settings.read().server, Anybody()))
+    server = uvicorn.Server(uvicorn.Config(gate, log_config=None, lifespan="off"))
     serving = asyncio.create_task(server.serve([listener]))
     async with aiohttp.ClientSession() as session:
 

@@ -25,17 +25,18 @@ from tests.integration.serving import fake_vllm
 class Up:
     """One `zephyr up` with a home of its own."""
 
-    def __init__(self, home: Path, **settings: str) -> None:
+    def __init__(self, home: Path, *flags: str, **settings: str) -> None:
         self.home = home
         self.port = int(settings.get("ZEPHYR_PORT") or free_port())
         self.url = f"http://127.0.0.1:{self.port}"
         own = {"ZEPHYR_HOME": str(home), "ZEPHYR_PORT": str(self.port), "ZEPHYR_RESTART_SECONDS": "0.1"}
+        own["ZEPHYR_ADMIN_PORT"] = "0"
         self._environment = os.environ | own | settings
-        self.process = self._start("up")
+        self.process = self._start("up", *flags)
 
-    def _start(self, command: str) -> subprocess.Popen[str]:
+    def _start(self, *command: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "zephyr", command],
+            [sys.executable, "-m", "zephyr", *command],
             env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -249,6 +250,23 @@ def test_second_start_on_the_same_home_is_refused(home: Path, engine: ScriptedEn
     assert second.process.returncode == 1
     first.process.terminate()
     first.wait()
+
+
+def test_other_machines_are_served_with_keys_or_at_ones_own_risk(
+    home: Path, engine: ScriptedEngine, ups: list[Up]
+) -> None:
+    """Without a key it does not start, and says how to make one; `--insecure` goes on to the gateway."""
+    outward = {"ENGINE_URL": engine.url, "ZEPHYR_HOST": "0.0.0.0", "ZEPHYR_START_TRIES": "1"}
+    up = Up(home, **outward)
+    ups.append(up)
+    output = up.wait(40)
+    assert up.process.returncode == 1
+    assert "zephyr keys create" in output
+    insecure = Up(home, "--insecure", **outward)
+    ups.append(insecure)
+    insecure.until("/readyz", 200)
+    insecure.process.terminate()
+    insecure.wait()
 
 
 def test_bad_setting_refuses_to_start_and_is_named(home: Path, ups: list[Up]) -> None:

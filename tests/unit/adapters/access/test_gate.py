@@ -10,6 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from adapters.access.gate import Gate, RequestIds
 from adapters.errors import Overloaded
+from adapters.keys.identity import Anybody
 from adapters.refusals import install
 from adapters.settings import ServerSettings
 
@@ -71,7 +72,8 @@ async def accepting(_: Scope, receive: Receive, send: Send) -> None:
 
 
 async def ask(application: Any, asked: Asked, **settings: int | str) -> Asked:
-    await RequestIds(Gate(application, ServerSettings(**settings)))(asked.scope, asked.receive, asked.send)  # type: ignore[arg-type]
+    gate = Gate(application, ServerSettings(**settings), Anybody())  # type: ignore[arg-type]
+    await RequestIds(gate)(asked.scope, asked.receive, asked.send)
     return asked
 
 

@@ -1,0 +1,40 @@
+"""The second listener: keys and figures, for whoever runs the gateway and for nobody else."""
+
+from collections.abc import Callable
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from adapters.access.callers import Caller, KeyScope
+from adapters.access.gate import Gate, RequestIds
+from adapters.conversations import routes as log_routes
+from adapters.conversations.metrics import LogMetrics
+from adapters.conversations.status import LogStatus
+from adapters.keys import admin
+from adapters.keys.identity import Anybody, KeyHolders
+from adapters.keys.known import KnownKeys
+from adapters.keys.repository import KeyRepository
+from adapters.observability import metrics
+from adapters.refusals import install as install_refusals
+from adapters.settings import Settings
+
+_FIGURES = ("/metrics", "/log/status")
+_READER = Caller(tenant="", scopes=frozenset({KeyScope.READ_ALL}))
+
+
+def admin_application(
+    settings: Settings, repository: KeyRepository, keys: KnownKeys | None, status: Callable[[], LogStatus]
+) -> ASGIApp:
+    """The application. Figures need no key there; keys need one with the scope `admin`, where any are needed."""
+    server = settings.admin_server
+    api = FastAPI(title="Zephyr admin", docs_url=None, redoc_url=None, openapi_url=None)
+    api.include_router(admin.routes(repository, server))
+    api.include_router(metrics.routes(LogMetrics(status)))
+    api.include_router(log_routes.status_routes(status))
+    install_refusals(api)
+    callers = KeyHolders(keys, _without_key) if keys else Anybody()
+    return RequestIds(Gate(api, server, callers))
+
+
+def _without_key(path: str) -> Caller | None:
+    return _READER if path in _FIGURES else None
