@@ -23,7 +23,6 @@ from adapters.conversations.claims import Claims
 from adapters.conversations.deletion import Deletion
 from adapters.conversations.errors import LogUnavailable
 from adapters.conversations.feedback import FeedbackRepository
-from adapters.conversations.listing import ConversationList
 from adapters.conversations.metrics import LogMetrics
 from adapters.conversations.repository import ExchangeRepository
 from adapters.conversations.stored import StoredExchanges
@@ -57,6 +56,7 @@ from adapters.responses import documentation as responses_documentation
 from adapters.responses import routes as response_routes
 from adapters.responses.answering import Answering
 from adapters.responses.background import Background, Following
+from adapters.responses.conversation_list import ConversationList
 from adapters.responses.conversation_repository import ConversationRepository
 from adapters.responses.conversations import Conversations
 from adapters.responses.drafts import Drafts
@@ -177,9 +177,9 @@ class Gateway:
             lifespan=self._lifespan,
         )
         api.include_router(openai_routes.routes(self._watch))
-        api.include_router(log_routes.conversation_routes(ConversationList(self._history)))
         api.include_router(stored_routes.routes(self._stored, self._deletion, self._settings.server))
         api.include_router(response_routes.routes(self._responses, self._settings.server))
+        api.include_router(conversation_routes.list_routes(ConversationList(self._history)))
         api.include_router(conversation_routes.routes(self._conversations, self._settings.server))
         api.include_router(log_routes.status_routes(self._log.status))
         api.include_router(log_routes.routes(self._history, self._feedback, self._deletion))

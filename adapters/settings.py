@@ -250,7 +250,8 @@ class LogSettings(Group):
         8,
         ge=2,
         le=200,
-        description="Most connections one gateway process keeps; to look after the log it opens one more for a moment.",
+        description="Most connections one gateway process keeps for the log, and one more where keys are needed; to look "
+        "after the log it opens another for a moment.",
     )
     database_connect_timeout: float = Field(
         5.0, gt=0, description="Seconds to wait for a database connection."

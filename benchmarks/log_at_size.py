@@ -24,10 +24,10 @@ from sqlalchemy import event
 from uuid_utils.compat import uuid7
 
 from adapters.conversations.exchange import Exchange, Outcome
-from adapters.conversations.listing import ConversationList
 from adapters.conversations.partitions import FIRST, LAST, first_id, make_ahead
 from adapters.conversations.repository import ExchangeRepository, Filters, insert_statement, row
 from adapters.database.session import Connection, create_engine
+from adapters.responses.conversation_list import ConversationList
 from adapters.settings import LogSettings
 from benchmarks.database import embedded_database
 from benchmarks.processes import stop_in_order

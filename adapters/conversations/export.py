@@ -46,6 +46,10 @@ _PAIRS = f"""
     SELECT chosen, rejected FROM pairs WHERE (chosen, rejected) > ($5, $6)
     ORDER BY chosen, rejected LIMIT {_AT_ONCE}"""  # noqa: S608
 
+_MEMBERS = ("role", "content", "name", "tool_calls", "tool_call_id")  # an item of a response has others too
+
+_RESPONSES = "/v1/responses"  # whose input may be a text, and the text of a message
+
 Message = dict[str, Any]
 
 
@@ -139,18 +143,32 @@ def messages_of(branch: Sequence[Exchange]) -> list[Message]:
     """
     if branch[-1].outcome not in ANSWERED:
         raise NoMessages
-    messages: list[Message] = []
+    messages = _instructed(branch[-1])
     for exchange in branch:
         if exchange.outcome in ANSWERED:
             messages += [*_asked(exchange), _answered(exchange)]
     return messages
 
 
+def _instructed(last: Exchange) -> list[Message]:
+    """What a response was told beside the conversation. It holds for that one alone: those before were told their own."""
+    if last.endpoint != _RESPONSES:
+        return []
+    instructions = _read(last.parameters).get("instructions")
+    return [{"role": "system", "content": instructions}] if instructions else []
+
+
 def _asked(exchange: Exchange) -> list[Message]:
     said = _read(exchange.input)
+    if isinstance(said, str) and exchange.endpoint == _RESPONSES:
+        return [{"role": "user", "content": said}]
     if not isinstance(said, list) or not all(isinstance(one, dict) and "role" in one for one in said):
         raise NoMessages
-    return [{**message, "content": _text(message.get("content"))} for message in said]
+    return [
+        {name: message[name] for name in _MEMBERS if name in message}
+        | {"content": _text(message.get("content"))}
+        for message in said
+    ]
 
 
 def _answered(exchange: Exchange) -> Message:

@@ -47,7 +47,7 @@ _read = [_exchanges.c[name] for name in _columns]
 _texts = [column.name for column in _exchanges.columns if isinstance(column.type, JsonText)]
 ANSWERED = (Outcome.COMPLETED, Outcome.LENGTH)
 _CLOCKS_DIFFER = 24 * 3600 * 1000 << 80  # a day of ids: gateways that make them have clocks of their own
-_MOST_HITS = 10_000  # exchanges of which a search sorts out the newest
+_MOST_HITS = 2000  # exchanges of which a search sorts out the newest
 _LONGEST_CONVERSATION = 1000  # exchanges that are followed back from the newest
 
 

@@ -9,11 +9,8 @@ from adapters.access.callers import Caller, Generator, KeyScope, Overseer, Rater
 from adapters.conversations.deletion import Deletion
 from adapters.conversations.errors import LogUnavailable
 from adapters.conversations.feedback import FeedbackRepository
-from adapters.conversations.listing import ConversationList
 from adapters.conversations.repository import ExchangeRepository, Filters
 from adapters.conversations.schemas import (
-    ConversationPage,
-    ConversationQuery,
     DeletedExchange,
     ExchangeId,
     ExchangePage,
@@ -24,7 +21,6 @@ from adapters.conversations.schemas import (
     SearchQuery,
     StatusView,
     TenantAsked,
-    conversation_page,
     exchange_with_feedback_json,
     feedback_view,
     page_json,
@@ -104,20 +100,6 @@ def routes(
         """It stays in the log with its times, model and token counts, and without its texts."""
         await deletion.delete(await repository.get(caller.tenant, id))
         return DeletedExchange(id=id)
-
-    return router
-
-
-def conversation_routes(conversations: ConversationList) -> APIRouter:
-    """The route over a caller's conversations."""
-    router = APIRouter(prefix="/v1", tags=["Log"], responses=_REFUSALS)
-
-    @router.get("/conversations", summary="Your conversations, the one with the newest exchange first")
-    async def list_conversations(
-        caller: Reader, query: Annotated[ConversationQuery, Query()]
-    ) -> ConversationPage:
-        tenant = _whose(caller, query.tenant)
-        return conversation_page(await conversations.page(tenant, limit=query.limit, after=query.after))
 
     return router
 

@@ -11,24 +11,23 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from adapters.conversations.exchange import Exchange, Outcome
 from adapters.conversations.feedback import Feedback
-from adapters.conversations.listing import ListedPage
 from adapters.conversations.repository import Filters, Page
 
-_PREFIXES = ("chatcmpl-", "cmpl-", "resp_")  # an exchange's id as OpenAI's API shows it
+_PREFIXES = ("chatcmpl-", "cmpl-", "resp_", "conv_")
 
 
 def without_prefix(text: str) -> str:
-    """An exchange's id without what OpenAI's API puts before it."""
+    """The id of an exchange or a conversation without what OpenAI's API puts before it."""
     for prefix in _PREFIXES:
         text = text.removeprefix(prefix)
     return text
 
 
-ExchangeId = Annotated[
-    UUID,
-    BeforeValidator(lambda value: without_prefix(value) if isinstance(value, str) else value),
-    Field(description="An exchange's id; `chatcmpl-…` is taken as well."),
+_OwnId = Annotated[
+    UUID, BeforeValidator(lambda value: without_prefix(value) if isinstance(value, str) else value)
 ]
+ExchangeId = Annotated[_OwnId, Field(description="An exchange's id; `chatcmpl-…` is taken as well.")]
+ConversationId = Annotated[_OwnId, Field(description="A conversation's id; `conv_…` is taken as well.")]
 
 
 TenantAsked = Annotated[
@@ -49,7 +48,7 @@ class PageQuery(BaseModel):
     tenant: TenantAsked = None
     limit: int = Field(20, ge=1, le=100, description="Most exchanges on the page; long ones make it shorter.")
     after: ExchangeId | None = Field(None, description="List what is older than this exchange.")
-    conversation: UUID | None = Field(None, description="Only this conversation.")
+    conversation: ConversationId | None = Field(None, description="Only this conversation.")
     model: str | None = Field(None, max_length=512, pattern=r"^[^\x00]*$", description="Only this model.")
     outcome: Outcome | None = Field(None, description="Only exchanges that ended so.")
 
@@ -143,39 +142,6 @@ class ExchangePage(BaseModel):
     has_more: bool
 
 
-class ConversationQuery(BaseModel):
-    """Which conversations to list."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    tenant: TenantAsked = None
-    limit: int = Field(20, ge=1, le=100, description="Most conversations on the page.")
-    after: ExchangeId | None = Field(None, description="The `last_id` of the page before.")
-
-
-class ConversationView(BaseModel):
-    """A conversation of one's own."""
-
-    object: Literal["conversation"] = "conversation"
-    id: UUID
-    title: str | None = Field(description="The first words of the first message of the user.")
-    created_at: datetime
-    updated_at: datetime = Field(description="When the newest exchange was accepted.")
-    exchanges: int = Field(description="How many there are, in all branches.")
-    last_exchange_id: UUID
-
-
-class ConversationPage(BaseModel):
-    """A page of conversations, the one with the newest exchange first."""
-
-    object: Literal["list"] = "list"
-    data: list[ConversationView]
-    last_id: UUID | None = Field(
-        description="Pass it as `after` to read on: the newest exchange of the last conversation on this page."
-    )
-    has_more: bool
-
-
 class SearchQuery(BaseModel):
     """What to look for."""
 
@@ -229,13 +195,6 @@ def exchange_with_feedback_json(exchange: Exchange, feedback: Feedback | None) -
 def feedback_view(feedback: Feedback) -> dict[str, object]:
     """What makes a `FeedbackView`."""
     return {"object": "feedback", **asdict(feedback)}
-
-
-def conversation_page(page: ListedPage) -> ConversationPage:
-    """A page of conversations as clients read it."""
-    listed = [ConversationView.model_validate(one, from_attributes=True) for one in page.conversations]
-    last = listed[-1].last_exchange_id if listed else None
-    return ConversationPage(data=listed, last_id=last, has_more=page.has_more)
 
 
 def page_json(page: Page) -> bytes:

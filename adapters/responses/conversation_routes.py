@@ -10,6 +10,7 @@ from adapters.access.body import check_content_type, read_body
 from adapters.access.callers import Generator, Reader
 from adapters.completions.reading import read
 from adapters.responses import documentation
+from adapters.responses.conversation_list import ConversationList
 from adapters.responses.conversations import (
     ConversationRequest,
     Conversations,
@@ -19,6 +20,7 @@ from adapters.responses.conversations import (
 from adapters.responses.history import conversation_of
 from adapters.responses.pages import ItemsQuery
 from adapters.responses.routes import answer
+from adapters.responses.schemas import ConversationPage, ConversationQuery, conversation_page
 from adapters.settings import ServerSettings
 
 _conversations = msgspec.json.Decoder(ConversationRequest)
@@ -106,6 +108,23 @@ def routes(conversations: Conversations, settings: ServerSettings) -> APIRouter:
     ) -> Response:
         """What a response said stays in the response."""
         return answer(await conversations.remove(caller, id, item_id))
+
+    return router
+
+
+def list_routes(conversations: ConversationList) -> APIRouter:
+    """The route over the list of them, which OpenAI's API has not."""
+    router = APIRouter(prefix="/v1/conversations", tags=["Log"], responses=documentation.REFUSALS)
+
+    @router.get("", summary="Your conversations, the one with the newest exchange first")
+    async def list_conversations(
+        caller: Reader, query: Annotated[ConversationQuery, Query()]
+    ) -> ConversationPage:
+        """Also those that other requests make by going on from what was said. One in which nothing was said yet is not
+        listed."""
+        return conversation_page(
+            await conversations.page(caller.tenant, limit=query.limit, after=query.after)
+        )
 
     return router
 

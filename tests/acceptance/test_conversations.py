@@ -46,6 +46,23 @@ def messages(engine: ScriptedEngine) -> list[tuple[str, Any]]:
     return [(m["role"], m.get("content")) for m in engine.seen[-1].json["messages"]]
 
 
+def test_conversation_in_the_list_of_all(
+    client: openai.OpenAI, gateway: Gateway, engine: ScriptedEngine
+) -> None:
+    """With its own id and metadata, from the first thing said in it; the log knows it by that id too."""
+    made = client.conversations.create(metadata={"ticket": "17"})
+    said = client.responses.create(model=MODEL, input="What is a listed queue?", conversation=made.id)
+    (listed,) = [one for one in gateway.get("/v1/conversations").json["data"] if one["id"] == made.id]
+    assert Conversation.model_validate(listed) == Conversation.model_validate(
+        listed | {"metadata": {"ticket": "17"}}
+    )
+    assert (listed["title"], listed["exchanges"]) == ("What is a listed queue?", 1)
+    (exchange,) = gateway.get(f"/log/exchanges?conversation={made.id}").json["data"]
+    assert "resp_" + exchange["id"].replace("-", "") == said.id
+    alone = client.conversations.create()
+    assert alone.id not in [one["id"] for one in gateway.get("/v1/conversations?limit=100").json["data"]]
+
+
 def test_conversation_itself(client: openai.OpenAI, engine: ScriptedEngine) -> None:
     """Created, read, labelled anew, deleted."""
     made = client.conversations.create(metadata={"a": "b"})

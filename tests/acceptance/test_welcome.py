@@ -94,7 +94,9 @@ def test_nothing_that_the_page_shows_becomes_a_part_of_it(
     odd = file.replace("/zephyr/python", "/zephyr/odd").replace("Ask the", "<script>x</script>")
     (tmp_path / "odd.toml").write_text(odd)
     # Here any name may be used to call.
-    with new_gateway(ZEPHYR_ENDPOINTS_DIR=str(tmp_path), ZEPHYR_HOST="0.0.0.0") as gateway:
+    with new_gateway(
+        ZEPHYR_ENDPOINTS_DIR=str(tmp_path), ZEPHYR_HOST="0.0.0.0", ZEPHYR_REQUIRE_KEYS="false"
+    ) as gateway:
         page = browse(gateway, host='a"><script>x</script>')
     assert "<script>x</script> Python chatbot" in page.text
     assert "script" not in page.tags

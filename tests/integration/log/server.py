@@ -16,12 +16,13 @@ from yarl import URL
 from adapters.access.gate import Gate, RequestIds
 from adapters.conversations.deletion import Deletion
 from adapters.conversations.feedback import FeedbackRepository
-from adapters.conversations.listing import ConversationList
 from adapters.conversations.repository import ExchangeRepository
-from adapters.conversations.routes import conversation_routes, routes, status_routes
+from adapters.conversations.routes import routes, status_routes
 from adapters.conversations.writer import ExchangeWriter
 from adapters.keys.identity import Anybody
 from adapters.refusals import install
+from adapters.responses.conversation_list import ConversationList
+from adapters.responses.conversation_routes import list_routes
 from adapters.settings import Settings
 from tests.databases import log_settings
 
@@ -53,7 +54,7 @@ async def served(repository: ExchangeRepository) -> AsyncIterator[Ask]:
     deletion = Deletion(repository, writer.erase)
     api.include_router(routes(repository, FeedbackRepository(repository), deletion))
     api.include_router(status_routes(writer.status))
-    api.include_router(conversation_routes(ConversationList(repository)))
+    api.include_router(list_routes(ConversationList(repository)))
     install(api)
     listener = socket.create_server(("127.0.0.1", 0))
     gate = RequestIds(Gate(api, Settings.read().server, Anybody()))

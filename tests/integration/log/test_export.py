@@ -26,13 +26,13 @@ ROOT = Path(__file__).parents[3]
 def turn(question: str, answer: str, parent: Exchange | None = None, **changes: object) -> Exchange:
     """An exchange that goes on from another."""
     place = {"conversation_id": parent.conversation_id, "parent_id": parent.id} if parent else {}
-    return an_exchange(
-        input=json.dumps([{"role": "user", "content": question}]).encode(),
-        answer=json.dumps(
+    said = {
+        "input": json.dumps([{"role": "user", "content": question}]).encode(),
+        "answer": json.dumps(
             [{"index": 0, "role": "assistant", "content": answer, "finish_reason": "stop"}]
         ).encode(),
-        **place | changes,
-    )
+    }
+    return an_exchange(**said | place | changes)
 
 
 def user(text: str) -> dict[str, str]:
@@ -115,6 +115,39 @@ async def test_tool_calls_and_parts_are_kept(writer: ExchangeWriter, repository:
     await write(writer, an_exchange(input=json.dumps(asked).encode(), answer=json.dumps(said).encode()))
     assert await conversations(repository) == [
         [user("a\nb"), {"role": "assistant", "content": "", "tool_calls": [call]}]
+    ]
+
+
+async def test_hugging_face_reads_both(
+    writer: ExchangeWriter,
+    repository: ExchangeRepository,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As its `datasets` gives them to a trainer: the same messages, whichever API they were said through."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    from datasets import load_dataset
+
+    item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "2"}]}
+    first = turn("1", "one")
+    response = {"endpoint": "/v1/responses", "parameters": b'{"instructions": "Be kind."}'}
+    better = turn("2", "good", first, **response, input=json.dumps([item]).encode())
+    worse = turn("2", "bad", first, **response, input=b'"2"')
+    await write(writer, first, better, worse)
+    await FeedbackRepository(repository).give("local", better.id, {"preferred_over": worse.id})
+    everything, wanted = Export(repository), Wanted(caller="local")
+    expected = {
+        "messages": [line async for line in everything.conversations(wanted)],
+        "preferences": [line async for line in everything.preferences(wanted)],
+    }
+    for name, lines in expected.items():
+        path = tmp_path / f"{name}.jsonl"
+        path.write_bytes(b"".join(lines))
+        read = load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path))
+        assert read.to_list() == [json.loads(line) for line in lines]
+    begin = [{"role": "system", "content": "Be kind."}, user("1"), assistant("one"), user("2")]
+    assert [json.loads(line) for line in expected["preferences"]] == [
+        {"prompt": begin, "chosen": [assistant("good")], "rejected": [assistant("bad")]}
     ]
 
 

@@ -5,7 +5,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,61 @@ async def test_a_full_spool_keeps_what_it_has_and_takes_more_when_there_is_room(
     assert spool.well
     assert spool.count == taken - 19
     await spool.close()
+
+
+async def test_a_full_disk_loses_nothing_and_is_used_again_when_there_is_room(small_disk: Path) -> None:
+    """A real file system without room: what it has can be read, by the next process too, and is the same to the byte."""
+    spool = a_spool(small_disk)
+    kept: list[Record] = []
+    with pytest.raises(SpoolBroken):
+        while True:
+            record = a_record(os.urandom(10_000))
+            await spool.keep([record])
+            kept.append(record)
+    assert len(kept) > 20
+    assert not spool.well
+    assert records(await spool.first(1000)) == kept
+    with pytest.raises(SpoolBroken):
+        await spool.keep([a_record()])
+    await spool.close()
+
+    (small_disk / "ballast").unlink()
+    spool = a_spool(small_disk)
+    kept.append(a_record(os.urandom(10_000)))
+    await spool.keep(kept[-1:])
+    assert spool.well
+    found = records(await spool.first(1000))
+    assert sorted(found, key=attrgetter("id")) == sorted(kept, key=attrgetter("id"))
+    await spool.close()
+
+
+async def test_a_full_disk_that_gets_room_needs_no_new_process(small_disk: Path) -> None:
+    spool = a_spool(small_disk)
+    with pytest.raises(SpoolBroken):
+        while True:
+            await spool.keep([a_record(os.urandom(10_000))])
+    (small_disk / "ballast").unlink()
+    count = spool.count
+    await spool.keep([a_record()])
+    assert (spool.well, spool.count) == (True, count + 1)
+    await spool.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MiB, half of it taken by a ballast."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("needs the right to mount a file system")
+    try:
+        (folder / "ballast").write_bytes(bytes(2**21))
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 async def test_a_folder_that_cannot_be_used_is_tried_again(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A caller's conversations, listed."""
+"""A caller's conversations, listed: those of the Conversations API, and the threads of all other requests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +10,12 @@ from sqlalchemy import RowMapping
 from adapters.conversations.repository import ExchangeRepository
 from adapters.conversations.said import first_words
 
+_VALUES = ("id", "created_at", "updated_at", "exchanges", "last_exchange_id", "metadata")
 _HIGHEST = UUID(int=2**128 - 1)
 _MOST_READ_BYTES = 64 * 1024  # an input that is longer than this is not read for its first words
 _PAGE = f"""
     SELECT newest.conversation_id AS id, newest.id AS last_exchange_id, newest.started_at AS updated_at,
-        first.started_at AS created_at, first.input, counted.exchanges
+        first.started_at AS created_at, first.input, counted.exchanges, own.metadata
     FROM (
         SELECT id, conversation_id, started_at FROM exchanges AS one
         WHERE caller = $1 AND id < $2 AND deleted_at IS NULL AND id = (
@@ -32,6 +33,7 @@ _PAGE = f"""
         SELECT count(*) AS exchanges FROM exchanges
         WHERE conversation_id = newest.conversation_id AND caller = $1 AND deleted_at IS NULL
     ) AS counted
+    LEFT JOIN conversations AS own ON own.id = newest.conversation_id AND own.caller = $1
     ORDER BY newest.id DESC"""  # noqa: S608  # a number of ours
 """What was deleted is not there. The newest exchange of each conversation stands for it: then the newest ones are found from the newest exchange on,
 and nothing is read of conversations that were on an earlier page, or come on a later one."""
@@ -49,6 +51,8 @@ class Listed:
     """When the newest exchange was accepted."""
     exchanges: int
     last_exchange_id: UUID
+    metadata: bytes | None
+    """JSON object; None where it was not begun by the Conversations API."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,5 +76,5 @@ class ConversationList:
 
 
 def _listed(row: RowMapping) -> Listed:
-    values = {name: row[name] for name in ("id", "created_at", "updated_at", "exchanges", "last_exchange_id")}
+    values = {name: row[name] for name in _VALUES}
     return Listed(title=first_words(row["input"]) if row["input"] else None, **values)
