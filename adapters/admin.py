@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from fastapi import FastAPI
+from prometheus_client.registry import Collector
 from starlette.types import ASGIApp
 
 from adapters.access.callers import Caller, KeyScope
@@ -23,13 +24,17 @@ _READER = Caller(tenant="", scopes=frozenset({KeyScope.READ_ALL}))
 
 
 def admin_application(
-    settings: Settings, repository: KeyRepository, keys: KnownKeys | None, status: Callable[[], LogStatus]
+    settings: Settings,
+    repository: KeyRepository,
+    keys: KnownKeys | None,
+    status: Callable[[], LogStatus],
+    *figures: Collector,
 ) -> ASGIApp:
-    """The application. Figures need no key there; keys need one with the scope `admin`, where any are needed."""
+    """The application, with the log's figures and others. Figures need no key there; keys need one with the scope `admin`, where any are needed."""
     server = settings.admin_server
     api = FastAPI(title="Zephyr admin", docs_url=None, redoc_url=None, openapi_url=None)
     api.include_router(admin.routes(repository, server))
-    api.include_router(metrics.routes(LogMetrics(status)))
+    api.include_router(metrics.routes(LogMetrics(status), *figures))
     api.include_router(log_routes.status_routes(status))
     install_refusals(api)
     callers = KeyHolders(keys, _without_key) if keys else Anybody()

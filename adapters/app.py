@@ -40,6 +40,11 @@ from adapters.keys import documentation as keys_documentation
 from adapters.keys.identity import Anybody, KeyHolders
 from adapters.keys.known import KnownKeys
 from adapters.keys.repository import KeyRepository
+from adapters.limits.figures import HEADERS as LIMIT_HEADERS
+from adapters.limits.quotas import Quotas
+from adapters.limits.repository import LimitRepository
+from adapters.limits.status import LimitMetrics
+from adapters.limits.store import Store
 from adapters.observability import health, metrics
 from adapters.observability.health import Part
 from adapters.openai import documentation, stored_routes
@@ -80,12 +85,16 @@ class Gateway:
         self._log = ExchangeWriter(settings.log)
         self._upkeep = LogUpkeep(settings.log)
         self._database = create_engine(settings.log)
+        self._limit_store = self._counting()
+        self._quotas = Quotas(self._limit_store, settings.limits)
         self._completions = Completions(
             engine=self._engine,
             watch=self._watch,
             admission=self.admission,
             log=self._log,
+            quotas=self._quotas,
             max_answer_bytes=settings.engine.max_answer_bytes,
+            assumed_tokens=settings.limits.limits_answer_tokens,
         )
         self._history = ExchangeRepository(self._database, settings.log.log_page_bytes, self._log.spool)
         self._feedback = FeedbackRepository(self._history)
@@ -149,10 +158,16 @@ class Gateway:
             allow_origins=settings.server.allowed_origins,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
-            expose_headers=["x-request-id", "retry-after", "idempotent-replayed"],
+            expose_headers=["x-request-id", "retry-after", "idempotent-replayed", *LIMIT_HEADERS],
         )
         self.asgi: ASGIApp = RequestIds(cors)
-        self.admin = admin_application(settings, KeyRepository(self._database), self._keys, self._log.status)
+        self.admin = admin_application(
+            settings,
+            KeyRepository(self._database),
+            self._keys,
+            self._log.status,
+            LimitMetrics(self._quotas.status),
+        )
 
     def _framework(self, doors: list[GenerationDoor[Any]]) -> FastAPI:
         api = FastAPI(
@@ -180,7 +195,9 @@ class Gateway:
         api.include_router(gpu_routes.routes(self._sampler, self._settings.server))
         api.include_router(health.routes({"engine": self._engine_part, "log": self._log_part}))
         if self._keys is None:  # who needs a key is told nothing of the others; the second listener has them
-            api.include_router(metrics.routes(LogMetrics(self._log.status)))
+            api.include_router(
+                metrics.routes(LogMetrics(self._log.status), LimitMetrics(self._quotas.status))
+            )
         install_refusals(api)
         described = api.openapi
 
@@ -194,10 +211,22 @@ class Gateway:
         api.mount("/static", StaticFiles(directory=web_routes.STATIC))
         return api
 
+    def _counting(self) -> Store:
+        """Where limits are counted."""
+        limits = self._settings.limits
+        if limits.limits_url is None:
+            return LimitRepository(self._database, lease=limits.limits_lease)
+        from adapters.limits.valkey import ValkeyCounts  # noqa: PLC0415  # its client is slow to import
+
+        return ValkeyCounts(limits.limits_url, lease=limits.limits_lease, patience=limits.limits_patience)
+
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._database.dispose)
+            stack.push_async_callback(self._limit_store.close)
+            self._quotas.start()
+            stack.push_async_callback(self._quotas.close)
             if self._keys is not None:
                 await self._keys.start()
                 stack.push_async_callback(self._keys.close)

@@ -184,6 +184,41 @@ class IdempotencySettings(Group):
     )
 
 
+class LimitSettings(Group):
+    """Limits of keys and tenants."""
+
+    limits_url: SecretStr | None = Field(
+        None,
+        description="Redis or Valkey in which limits are counted, redis://host, rediss://host or unix:///its.sock; "
+        "without it they are counted in PostgreSQL.",
+    )
+    limits_patience: float = Field(
+        0.5,
+        gt=0,
+        le=10,
+        description="Seconds a request waits to have its limits counted over all gateways, before this gateway judges by "
+        "what it knows itself.",
+    )
+    limits_lease: float = Field(
+        15.0,
+        ge=1,
+        description="Seconds after which the places of concurrent requests are free again whose gateway was killed.",
+    )
+    limits_answer_tokens: int = Field(
+        512,
+        ge=0,
+        le=10_000_000,
+        description="Tokens reserved for an answer to a limited caller whose request does not say how long it may get.",
+    )
+
+    @field_validator("limits_url")
+    @classmethod
+    def _store(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not re.match(r"(rediss?://[^/\s]+|unix:///)", url.get_secret_value()):
+            raise ValueError("give redis://, rediss:// or unix:// with an address")
+        return url
+
+
 class RequestSettings(Group):
     """Bounds on what one request may ask for, beyond those the API itself has."""
 
@@ -317,6 +352,7 @@ class Settings:
     access: AccessSettings
     keys: KeySettings
     idempotency: IdempotencySettings
+    limits: LimitSettings
     request: RequestSettings
     log: LogSettings
     responses: ResponseSettings

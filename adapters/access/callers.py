@@ -12,6 +12,8 @@ from starlette.types import Scope
 from adapters.errors import InvalidRequest
 
 _Count = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+_Rate = Annotated[int, msgspec.Meta(ge=1, le=10**8)]  # a bucket of more is not counted exactly any more
+_Places = Annotated[int, msgspec.Meta(ge=1, le=10**4)]  # each is a lease in one row
 
 
 class KeyScope(StrEnum):
@@ -32,9 +34,9 @@ class KeyScope(StrEnum):
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How much may be asked for; None sets no limit."""
 
-    requests_per_minute: _Count | None = None
-    tokens_per_minute: _Count | None = None
-    concurrent_requests: _Count | None = None
+    requests_per_minute: _Rate | None = None
+    tokens_per_minute: _Rate | None = None
+    concurrent_requests: _Places | None = None
     tokens_per_day: _Count | None = None
     tokens_per_month: _Count | None = None
 

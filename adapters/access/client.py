@@ -25,7 +25,10 @@ class Client:
     `http.disconnect`. The request's body must have been read before.
     """
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, headers: dict[bytes, bytes] | None = None) -> None:
+        """`headers` is what `adapters.access.gate.answer_headers` gives."""
+        self.headers = {} if headers is None else headers
+        """What the answer's head is to tell the client; of no effect once that is sent."""
         self._receive = receive
         self._watchers: set[Callable[[GatewayError], None]] = set()
         self._starter: asyncio.TimerHandle | None = None

@@ -38,6 +38,15 @@ def request_id(scope: Scope) -> UUID:
     return identity
 
 
+def answer_headers(scope: Scope) -> dict[bytes, bytes]:
+    """What the head of this request's answer carries beside what its door writes, an error's head too.
+
+    Whoever has something to tell puts it here before the head is sent.
+    """
+    headers: dict[bytes, bytes] = scope["zephyr.answer_headers"]
+    return headers
+
+
 class RequestIds:
     """The outermost application: every request gets an id, and a crash is an error in the API's shape."""
 
@@ -51,13 +60,19 @@ class RequestIds:
         identity = UUID(bytes=uuid_utils.uuid7().bytes)
         name = identity.bytes.hex()  # UUID.hex takes ten times as long
         scope["zephyr.request_id"] = identity
+        told: dict[bytes, bytes] = {}
+        scope["zephyr.answer_headers"] = told
         started = False
 
         def send_with_id(message: Message) -> Awaitable[None]:
             nonlocal started
             if message["type"] in _STARTS:
                 started = True
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", name.encode())]
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    *told.items(),
+                    (b"x-request-id", name.encode()),
+                ]
             return send(message)
 
         try:

@@ -1,5 +1,7 @@
 """The one path of every generation: admit, open, relay, record, release (docs/architecture.md)."""
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from copy import copy
 from uuid import UUID
 
@@ -8,6 +10,7 @@ import msgspec
 from adapters.access.admission import Admission
 from adapters.access.client import Client
 from adapters.completions import events
+from adapters.completions.estimate import most_tokens
 from adapters.completions.events import EventReader
 from adapters.completions.generation import Completion, Generation
 from adapters.completions.markers import Markers
@@ -18,6 +21,7 @@ from adapters.engine.client import EngineClient, read_all
 from adapters.engine.errors import EngineBroke, refusal, refusal_in_stream
 from adapters.engine.watch import EngineWatch
 from adapters.errors import GatewayError
+from adapters.limits.quotas import Parts, Quota, Quotas, is_limited
 
 _encoder = msgspec.json.Encoder()
 _COUNTING_SECONDS = 30.0
@@ -37,12 +41,18 @@ class Completions:
         watch: EngineWatch,
         admission: Admission,
         log: ExchangeLog,
+        quotas: Quotas,
         max_answer_bytes: int,
+        assumed_tokens: int,
     ) -> None:
+        """`assumed_tokens` are reserved of a caller's limits for an answer of which nobody says how long it may get."""
         self._engine = engine
         self._watch = watch
         self._admission = admission
         self._log = log
+        self._quotas = quotas
+        self._shared: Parts | None = None
+        self._assumed_tokens = assumed_tokens
         self._max_answer_bytes = max_answer_bytes
         self._markers = Markers(None)
         self._markers_of: tuple[str, ...] | None = None
@@ -53,13 +63,36 @@ class Completions:
         path._log = log
         return path
 
+    @asynccontextmanager
+    async def as_one(
+        self, generations: Sequence[Generation], id: UUID, client: Client
+    ) -> AsyncIterator["Completions"]:
+        """The same path for generations that count as one request of their caller, with all their tokens.
+
+        Raises:
+            RateLimited: the caller's limits do not allow them.
+        """
+        if not generations or not is_limited(generations[0].caller):
+            yield self
+            return
+        self._log.require_ready()
+        tokens = sum(self._tokens(one, *self._for_engine(one, counted=True)) for one in generations)
+        whole = await self._quotas.take(generations[0].caller, id, tokens)
+        client.headers.update(whole.headers)
+        path = copy(self)
+        path._shared = Parts(whole)
+        try:
+            yield path
+        finally:
+            await path._shared.end()
+
     async def complete(self, generation: Generation, client: Client) -> Completion:
         """Make a whole answer. It is in the log when this returns.
 
         Raises:
             GatewayError: nothing was generated, or it broke; in the log as what it was, if the engine was asked.
         """
-        run, body = self._begin(generation, client)
+        run, body = await self._begin(generation, client)
         try:
             connection = await run.ask(body)
             answer = await read_all(connection, self._max_answer_bytes)
@@ -97,7 +130,7 @@ class Completions:
         Raises:
             GatewayError: the engine gave no answer; in the log as what it was, if the engine was asked.
         """
-        run, body = self._begin(generation, client)
+        run, body = await self._begin(generation, client)
         try:
             reader = EventReader(await run.ask(body))
             stream = CompletionStream(run, reader, await reader.next(), usage=usage)
@@ -133,22 +166,47 @@ class Completions:
         except msgspec.MsgspecError:
             raise EngineBroke from None
 
-    def _begin(self, generation: Generation, client: Client) -> tuple[Run, bytes]:
+    async def _begin(self, generation: Generation, client: Client) -> tuple[Run, bytes]:
         self._log.require_ready()
-        model = self._watch.require_model(generation.request.model)
-        if generation.may_hold_markers:
-            generation.request.neutralise(self.markers)
-        body = _encoder.encode(generation.request.for_engine(model))
+        limited = is_limited(generation.caller)
+        model, body = self._for_engine(generation, counted=limited)
+        quota = await self._quota(generation, model, body, client) if limited else None
+        try:
+            slot = self._admission.enter()
+        except GatewayError:
+            if quota is not None:
+                quota.settle(0, begun=False)
+            raise
         run = Run(
             generation,
             model=model,
-            slot=self._admission.enter(),
+            slot=slot,
             client=client,
             engine=self._engine,
             log=self._log,
             max_answer_bytes=self._max_answer_bytes,
+            quota=quota,
         )
         return run, body
+
+    def _for_engine(self, generation: Generation, *, counted: bool) -> tuple[str, bytes]:
+        """The model, and what the engine is asked."""
+        model = self._watch.require_model(generation.request.model)
+        if generation.may_hold_markers:
+            generation.request.neutralise(self.markers)
+        return model, _encoder.encode(generation.request.for_engine(model, counted=counted))
+
+    async def _quota(self, generation: Generation, model: str, body: bytes, client: Client) -> Quota:
+        if self._shared is not None:
+            return self._shared
+        tokens = self._tokens(generation, model, body)
+        quota = await self._quotas.take(generation.caller, generation.id, tokens)
+        client.headers.update(quota.headers)
+        return quota
+
+    def _tokens(self, generation: Generation, model: str, body: bytes) -> int:
+        context = self._watch.context(model)
+        return most_tokens(generation.request, len(body), assumed=self._assumed_tokens, context=context)
 
     @property
     def markers(self) -> Markers:

@@ -147,6 +147,16 @@ class StreamOptions(Struct, forbid_unknown_fields=True, omit_defaults=True):
     include_obfuscation: bool | None = None
 
 
+class _CountedOptions(StreamOptions):
+    """The same with an extension of vLLM that clients cannot ask for."""
+
+    continuous_usage_stats: bool = False
+
+
+_AT_THE_END = StreamOptions(include_usage=True)
+_COUNTED = _CountedOptions(include_usage=True, continuous_usage_stats=True)
+
+
 class Sampling(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """What chat completions and completions have in common."""
 
@@ -182,12 +192,15 @@ class Sampling(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=T
     safety_identifier: Annotated[str, Meta(max_length=512)] | None = None
     prompt_cache_key: Annotated[str, Meta(max_length=512)] | None = None
 
-    def for_engine(self, model: str) -> Self:
-        """What goes to the engine: its own name for the model, and no field that only the log needs."""
+    def for_engine(self, model: str, *, counted: bool = False) -> Self:
+        """What goes to the engine: its own name for the model, and no field that only the log needs.
+
+        With `counted` each event of a stream is to say how many tokens there are so far, for one that may be cut off.
+        """
         request = copy(self)
         request.model = model
         # The count of tokens belongs into the log, whether or not the client asked for it.
-        request.stream_options = StreamOptions(include_usage=True) if self.stream else None
+        request.stream_options = (_COUNTED if counted else _AT_THE_END) if self.stream else None
         request.user = request.metadata = request.store = None
         request.service_tier = request.safety_identifier = request.prompt_cache_key = None
         return request
@@ -213,9 +226,9 @@ class ChatRequest(Sampling, kw_only=True):
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     parallel_tool_calls: bool | None = None
 
-    def for_engine(self, model: str) -> Self:
+    def for_engine(self, model: str, *, counted: bool = False) -> Self:
         """What goes to the engine; parts of a text as one, so that no template makes a marker of two of them."""
-        request = super().for_engine(model)
+        request = super().for_engine(model, counted=counted)
         if any(isinstance(message.content, list) for message in self.messages):
             request.messages = [message.joined() for message in self.messages]
         return request

@@ -19,6 +19,7 @@ from adapters.engine.client import EngineClient, read_all
 from adapters.engine.connection import Connection
 from adapters.engine.errors import refusal
 from adapters.errors import Cancelled, GatewayError, ShuttingDown
+from adapters.limits.quotas import Quota
 
 _log = structlog.get_logger(__name__)
 _LARGEST_REFUSAL_BYTES = 64 * 1024
@@ -47,8 +48,11 @@ class Run:
         engine: EngineClient,
         log: ExchangeLog,
         max_answer_bytes: int,
+        quota: Quota | None = None,
     ) -> None:
+        """`quota` is what it has taken of its caller's limits, if there are any."""
         self.generation = generation
+        self.quota = quota
         self.model = model
         self.transcript = Transcript(max_answer_bytes)
         self._slot = slot
@@ -56,6 +60,7 @@ class Run:
         self._engine = engine
         self._log = log
         self._connection: Connection | None = None
+        self._asked = False
         self._began = time.monotonic()
         self._started_at = datetime.now(UTC)
         self._first_token_ms: float | None = None
@@ -80,7 +85,7 @@ class Run:
         return connection
 
     def _opened(self, connection: Connection) -> None:
-        self._connection = connection
+        self._connection, self._asked = connection, True
         self._slot.on_stop(connection.stop)
 
     def note_first_token(self) -> None:
@@ -95,7 +100,10 @@ class Run:
         """
         length = self.transcript.finish_reason == "length"
         self._recorded = True
+        self._settle()
         await self._log.commit(self._exchange(Outcome.LENGTH if length else Outcome.COMPLETED))
+        if self.quota is not None:
+            await self.quota.counted()
 
     async def fail(self, error: GatewayError) -> None:
         """Record what came before the error, and return when it is durable or known not to become so."""
@@ -107,6 +115,8 @@ class Run:
             durable = self._commit_broken(error)
             if not isinstance(error, ClientGone):
                 await durable
+                if self.quota is not None:
+                    await self.quota.counted()
 
     def close(self) -> None:
         """Give everything back. A run that nobody ended is recorded as broken off, by whom it was."""
@@ -123,9 +133,25 @@ class Run:
     def _commit_broken(self, error: GatewayError) -> asyncio.Future[None]:
         with suppress(GatewayError):  # the rest of an answer may be unreadable; what was read before stands
             self.transcript.read()
+        self._settle(error)
         durable = self._log.commit(self._exchange(outcome_of(error), error))
         durable.add_done_callback(_look_at)
         return durable
+
+    def _settle(self, error: GatewayError | None = None) -> None:
+        """Have the tokens counted that the engine says were used.
+
+        Of a plain answer that its client broke off the engine tells nothing: then what was reserved counts.
+        """
+        if self.quota is None:
+            return
+        usage = self.transcript.usage
+        if usage is not None:
+            self.quota.settle(usage.prompt_tokens + (usage.completion_tokens or 0))
+        elif self._asked and isinstance(error, None | ClientGone | Cancelled):
+            self.quota.settle(None)
+        else:
+            self.quota.settle(0, begun=self._asked)
 
     def _elapsed_ms(self) -> float:
         return (time.monotonic() - self._began) * 1000

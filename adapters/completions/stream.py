@@ -64,13 +64,14 @@ class CompletionStream:
 
     async def _relay(self) -> AsyncGenerator[bytes, None]:
         piece, add, read = self._first, self.transcript.add, self._reader.next
+        counted = self.run.quota is not None
         try:
             while piece:
                 add(piece)
                 if events.needs_a_look(piece):
                     look = self._look(piece)
                     if look.kept:
-                        yield look.kept
+                        yield events.without_counts(look.kept) if counted else look.kept
                     if look.error is not None:
                         raise look.error
                     if look.done:
@@ -78,7 +79,7 @@ class CompletionStream:
                         yield DONE
                         return
                 else:
-                    yield piece
+                    yield events.without_counts(piece) if counted else piece
                 piece = await read()
             raise EngineBroke
         except GatewayError as error:

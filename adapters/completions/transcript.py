@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from adapters.completions import events
-from adapters.completions.events import Chunk, Delta, ToolCallDelta, Usage
+from adapters.completions.events import Choice, Chunk, Delta, ToolCallDelta, Usage
 from adapters.completions.requests import CalledFunction, Message, ToolCall
 from adapters.errors import GatewayError
 
@@ -31,6 +31,8 @@ class Transcript:
         self._unread: list[bytes] = []
         self._unread_bytes = 0
         self._messages: dict[int, _Message] = {}
+        self._counts: dict[int, int] = {}
+        """Of a stream whose events count, the tokens of each choice so far."""
         self.usage: Usage | None = None
         self.fingerprint: str | None = None
         self.prompt_text: str | None = None
@@ -58,7 +60,8 @@ class Transcript:
 
     def add_chunk(self, chunk: Chunk) -> None:
         """Take in one event, or a whole plain answer."""
-        self.usage = chunk.usage or self.usage
+        if chunk.usage is not None:
+            self.usage = self._counted(chunk.usage, chunk.choices)
         self.fingerprint = chunk.system_fingerprint or self.fingerprint
         self.prompt_text = chunk.prompt_text or self.prompt_text
         for choice in chunk.choices:
@@ -70,6 +73,13 @@ class Transcript:
                 message.content.append(choice.text)
             if (said := choice.delta or choice.message) is not None:
                 _add_delta(message, said)
+
+    def _counted(self, usage: Usage, choices: list[Choice]) -> Usage:
+        """The count of all choices. vLLM gives that at the end; an event before counts the tokens of its own choice."""
+        if len(choices) != 1:
+            return usage
+        self._counts[choices[0].index] = usage.completion_tokens or 0
+        return msgspec.structs.replace(usage, completion_tokens=sum(self._counts.values()))
 
     @property
     def text(self) -> str:

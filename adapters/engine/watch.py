@@ -88,6 +88,10 @@ class EngineWatch:
             return name
         raise ModelNotFound(param="model")
 
+    def context(self, model: str) -> int | None:
+        """How many tokens of prompt and answer together the model takes, by the engine's own name for it."""
+        return next((one.max_model_len for one in self.state.models if one.id == model), None)
+
     async def _look_for_ever(self) -> None:
         while True:
             try:

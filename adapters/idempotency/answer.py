@@ -8,6 +8,8 @@ import msgspec
 Headers = list[tuple[bytes, bytes]]
 
 _DONE = b"data: [DONE]\n\n"
+_PASSING = ("server_error", "requests", "tokens", "insufficient_quota")
+"""Types of errors that another try may not meet: of the server, and of limits."""
 _LAST_EVENTS = (b"event: response.completed", b"event: response.incomplete")  # of the Responses API
 
 
@@ -62,7 +64,7 @@ def is_last(form: Form, piece: bytes, *, more: bool) -> bool:
 
 
 def is_worth_keeping(form: Form, body: bytes) -> bool:
-    """Whether another try would bring nothing better: in no line the server itself has failed."""
+    """Whether another try would bring nothing better: no line failed by the server, or by a limit."""
     return form is not Form.LINES or not any(map(_failed, body.splitlines()))
 
 
@@ -79,7 +81,7 @@ _line_decoder = msgspec.json.Decoder(_Line)
 
 def _failed(line: bytes) -> bool:
     error = _line_decoder.decode(line).error
-    return error is not None and error.type == "server_error"
+    return error is not None and error.type in _PASSING
 
 
 def _last_event(piece: bytes) -> bytes:

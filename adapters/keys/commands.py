@@ -23,18 +23,19 @@ Id = Annotated[UUID, typer.Argument(metavar="ID", help="The key's id, as `list` 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, one object a line.")]
 
 
-def _limit(what: str) -> typer.models.OptionInfo:
+def _limit(what: str, most: int) -> typer.models.OptionInfo:
+    """`most` is what `adapters.access.callers.Limits` takes."""
     option: typer.models.OptionInfo = typer.Option(
-        min=0, max=2**53, help=f"{what}; 0 sets no limit.", rich_help_panel="Limits"
+        min=0, max=most, help=f"{what}; 0 sets no limit.", rich_help_panel="Limits"
     )
     return option
 
 
-RequestsPerMinute = Annotated[int | None, _limit("Requests a minute")]
-TokensPerMinute = Annotated[int | None, _limit("Tokens a minute, of prompts and answers")]
-ConcurrentRequests = Annotated[int | None, _limit("Requests at once")]
-TokensPerDay = Annotated[int | None, _limit("Tokens a day")]
-TokensPerMonth = Annotated[int | None, _limit("Tokens a month")]
+RequestsPerMinute = Annotated[int | None, _limit("Requests a minute", 10**8)]
+TokensPerMinute = Annotated[int | None, _limit("Tokens a minute, of prompts and answers", 10**8)]
+ConcurrentRequests = Annotated[int | None, _limit("Requests at once", 10**4)]
+TokensPerDay = Annotated[int | None, _limit("Tokens a day", 2**53)]
+TokensPerMonth = Annotated[int | None, _limit("Tokens a month", 2**53)]
 
 
 @app.command()

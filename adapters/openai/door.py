@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from adapters.access.body import check_content_type, read_body
 from adapters.access.callers import Caller, KeyScope, permitted
 from adapters.access.client import Client
-from adapters.access.gate import request_id
+from adapters.access.gate import answer_headers, request_id
 from adapters.completions.generation import Generation
 from adapters.completions.reading import read
 from adapters.completions.relay import Completions
@@ -88,10 +88,11 @@ class GenerationDoor(Generic[_R]):
         request = read(self._decoder, body)
         check_bounds(request, self._settings.request)
         generation = self._generation(caller, request_id(scope), body, request)
+        client = Client(receive, answer_headers(scope))
         if request.stream:
-            await self._stream(generation, Client(receive), send)
+            await self._stream(generation, client, send)
         else:
-            completion = await self._completions.complete(generation, Client(receive))
+            completion = await self._completions.complete(generation, client)
             length = (b"content-length", str(len(completion.body)).encode())
             await send({"type": "http.response.start", "status": 200, "headers": [*_JSON, length]})
             await send({"type": "http.response.body", "body": completion.body})

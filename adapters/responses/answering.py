@@ -152,6 +152,7 @@ class _Stoppable(Client):
     """Whoever waits for a response, and its hold: either may end it."""
 
     def __init__(self, client: Client | None, hold: Hold) -> None:
+        self.headers = client.headers if client else {}
         self._client = client
         self._stops: set[Callable[[GatewayError], None]] = set()
         self._stopped_by: GatewayError | None = None

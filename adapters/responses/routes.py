@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from adapters.access.body import check_content_type, read_body
 from adapters.access.callers import Caller, Generator, Reader
 from adapters.access.client import Client, ClientGone
-from adapters.access.gate import request_id
+from adapters.access.gate import answer_headers, request_id
 from adapters.access.pieces import Pieces
 from adapters.completions.reading import read
 from adapters.errors import InvalidRequest
@@ -125,7 +125,7 @@ async def _created(
     responses: Responses, caller: Caller, asked: ResponseRequest, request: Request
 ) -> Response:
     id = request_id(request.scope)
-    client = Client(request.receive)
+    client = Client(request.receive, answer_headers(request.scope))
     if asked.background:
         facts = await responses.begin(caller, asked, id)
         return (

@@ -67,30 +67,32 @@ class StreamedDocument:
         Raises:
             GatewayError: a section broke, and the document with it; or it could not be logged.
         """
-        work = asyncio.create_task(self._write(), name="document")
-        try:
-            async for text in self._in_order():
-                self._shown.append(text)
-                yield text
-            await work
-        except GatewayError as error:
-            await self._fail(error)
-            raise
-        except BaseException:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
-            self._commit_broken(ShuttingDown())
-            raise
+        generations = [section.generation for section in self._sections if section.generation is not None]
+        async with self._completions.as_one(generations, self._question.generation.id, self._client) as path:
+            work = asyncio.create_task(self._write(path), name="document")
+            try:
+                async for text in self._in_order():
+                    self._shown.append(text)
+                    yield text
+                await work
+            except GatewayError as error:
+                await self._fail(error)
+                raise
+            except BaseException:
+                work.cancel()
+                await asyncio.gather(work, return_exceptions=True)
+                self._commit_broken(ShuttingDown())
+                raise
         exchange = self._exchange("length" if self._cut else "stop")
         await self._log.commit(exchange)
         self.answer = self._answer(exchange)
 
-    async def _write(self) -> None:
+    async def _write(self, path: Completions) -> None:
         """Write all sections; the first that breaks ends the others."""
         try:
             async with asyncio.TaskGroup() as group:
                 for section in self._sections:
-                    group.create_task(section.write(self._completions, self._client))
+                    group.create_task(section.write(path, self._client))
         except ExceptionGroup as errors:
             broken = errors.subgroup(GatewayError)
             raise broken.exceptions[0] if broken else errors from None

@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 from adapters.access.body import read_body
 from adapters.access.callers import Caller, KeyScope, permitted
 from adapters.access.client import Client
-from adapters.access.gate import request_id
+from adapters.access.gate import answer_headers, request_id
 from adapters.access.pieces import Pieces
 from adapters.completions.relay import Completions
 from adapters.completions.run import ExchangeLog
@@ -72,7 +72,7 @@ class EndpointDoor:
         caller = permitted(request.scope, KeyScope.GENERATE)
         kind = bodies.kind(request.headers.get("content-type"))
         body = await read_body(request.receive, self._settings.server)
-        client = Client(request.receive)
+        client = Client(request.receive, answer_headers(request.scope))
         if kind == "lines":
             return self._lines(caller, body, client)
         asked = validate(self.model, self._fields(body, request.query_params))

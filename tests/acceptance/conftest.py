@@ -10,6 +10,7 @@ import pytest
 from tests.acceptance.exchanges import Exchanges
 from tests.acceptance.gateway import ROOT, Gateway
 from tests.acceptance.keys import Holder, created
+from tests.acceptance.limited import NewKey, key_maker
 from tests.databases import other_database, rows
 from tests.fakes.engine import ScriptedEngine
 
@@ -82,3 +83,9 @@ def admin(keyed: Gateway, log_url: str) -> Holder:
     """Whoever makes the keys of that gateway."""
     made = created(log_url, "operator", "--scope", "admin")
     return Holder(gateway=keyed, id=made["id"], key=made["key"])
+
+
+@pytest.fixture(scope="session")
+def new_key(log_url: str) -> NewKey:
+    """Makes keys with limits, for gateways that need keys."""
+    return key_maker(log_url)

@@ -44,6 +44,14 @@ class Asked:
         return isinstance(options, dict) and bool(options.get("include_usage"))
 
     @property
+    def counted(self) -> bool:
+        """Whether every event tells the count so far."""
+        options = self.body.get("stream_options")
+        return (
+            self.include_usage and isinstance(options, dict) and bool(options.get("continuous_usage_stats"))
+        )
+
+    @property
     def model(self) -> str:
         return str(self.body.get("model") or MODEL)
 
@@ -141,11 +149,13 @@ def events(
     if asked.chat:
         yield from _openings(asked)
     deltas = _tool_deltas(tool_calls) if tool_calls else _text_deltas(asked, pieces)
-    for delta in deltas:
+    number = 0
+    for number, delta in enumerate(deltas, 1):
         for index in range(asked.choices):
-            yield event(_chunk(asked, [_stream_choice(asked, index, delta)]))
+            yield event(_chunk(asked, [_stream_choice(asked, index, delta)]) | _so_far(asked, number))
     for index in range(asked.choices):
-        yield event(_last_chunk(asked, index, "tool_calls" if tool_calls else finish_reason))
+        last = _last_chunk(asked, index, "tool_calls" if tool_calls else finish_reason)
+        yield event(last | _so_far(asked, number))
     if asked.include_usage:
         used = {"usage": usage(asked, len(pieces), cached), "system_fingerprint": FINGERPRINT}
         yield event(_chunk(asked, []) | used)
@@ -268,6 +278,19 @@ def _chunk(asked: Asked, choices: list[Json]) -> Json:
     }
 
 
+def _so_far(asked: Asked, completion: int) -> Json:
+    """The count of one choice in the middle of a stream, where it is asked for."""
+    if not asked.counted:
+        return {}
+    prompt = asked.prompt_tokens
+    count: Json = {
+        "prompt_tokens": prompt,
+        "total_tokens": prompt + completion,
+        "completion_tokens": completion,
+    }
+    return {"usage": count | ({"completion_tokens_details": None} if asked.chat else {})}
+
+
 def _openings(asked: Asked) -> Iterator[bytes]:
     wanted = asked.body.get("return_prompt_text")
     text = prompt_text(asked.body) if wanted else None
@@ -278,7 +301,8 @@ def _openings(asked: Asked) -> Iterator[bytes]:
             "logprobs": None,
             "finish_reason": None,
         }
-        yield event(_chunk(asked, [opening]) | {"prompt_token_ids": None, "prompt_text": text})
+        told = {"prompt_token_ids": None, "prompt_text": text}
+        yield event(_chunk(asked, [opening]) | _so_far(asked, 0) | told)
 
 
 def _text_deltas(asked: Asked, pieces: Sequence[str]) -> Iterator[Json]:

@@ -13,6 +13,7 @@ from adapters.conversations.models import ExchangeRow
 from adapters.database.migrate import CannotMigrate, migrate
 from adapters.database.session import connect
 from adapters.keys.models import KeyRow
+from adapters.limits.models import LimitStateRow
 from adapters.responses.models import OpenResponseRow
 from tests.databases import fetch, log_settings
 
@@ -43,6 +44,7 @@ _TABLES = {
     "response_events": 5,
     "keys": 12,
     "tenants": 3,
+    "limit_states": 8,
 }
 """Each table's number of columns."""
 
@@ -55,7 +57,8 @@ async def test_the_migrations_make_what_the_models_say(database_url: str, empty_
     )
     async with engine.begin() as connection:
         await connection.run_sync(ExchangeRow.metadata.create_all)
-        assert OpenResponseRow.metadata is ExchangeRow.metadata is KeyRow.metadata
+        for table in (OpenResponseRow, KeyRow, LimitStateRow):
+            assert table.metadata is ExchangeRow.metadata
     migrated, modelled = await _schema(database_url), await _schema(empty_database_url)
     assert Counter(table for table, *_ in migrated["columns"]) == _TABLES
     assert migrated["partitioned"] == [("exchanges", "RANGE (id)")]
