@@ -149,7 +149,7 @@ class Gateway:
             allow_origins=settings.server.allowed_origins,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
-            expose_headers=["x-request-id", "retry-after", "idempotent-replayed"],
+            expose_headers=["x-request-id", "retry-after", "idempotent-replayed", "server-timing"],
         )
         self.asgi: ASGIApp = RequestIds(cors)
         self.admin = admin_application(settings, KeyRepository(self._database), self._keys, self._log.status)

@@ -133,7 +133,33 @@ class AccessSettings(Group):
     """How much one gateway process takes on at once."""
 
     max_open_generations: int = Field(
-        1024, ge=1, description="Generations open at once in one gateway process before more are refused."
+        1024,
+        ge=1,
+        description="Generations open at once in one gateway process, waiting and at the engine, before more are "
+        "refused.",
+    )
+    max_waiting_of_tenant: int = Field(
+        512, ge=1, description="Generations of one tenant that wait at once before more of them are refused."
+    )
+    engine_concurrency: int = Field(
+        256,
+        ge=1,
+        description="Generations that one gateway process has at the engine at once; the others wait in the gateway, "
+        "where it decides who is next. `zephyr up` sets it to what it lets the engine run.",
+    )
+    engine_spare: int = Field(
+        32,
+        ge=0,
+        description="Places beyond these for tenants that have nothing at the engine, so that they need not wait for "
+        "somebody else's answer to end.",
+    )
+    longest_wait: float = Field(
+        300.0, gt=0, description="Seconds a generation may wait for its turn before it is refused."
+    )
+    place_told_after: float = Field(
+        1.0,
+        gt=0,
+        description="Seconds after which a client of a stream that waits is told its place, and again when it changes.",
     )
 
 

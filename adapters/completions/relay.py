@@ -13,6 +13,7 @@ from adapters.completions.generation import Completion, Generation
 from adapters.completions.markers import Markers
 from adapters.completions.requests import ChatRequest
 from adapters.completions.run import ExchangeLog, Run
+from adapters.completions.shares import prompt_tokens
 from adapters.completions.stream import CompletionStream
 from adapters.engine.client import EngineClient, read_all
 from adapters.engine.errors import EngineBroke, refusal, refusal_in_stream
@@ -57,7 +58,7 @@ class Completions:
         """Make a whole answer. It is in the log when this returns.
 
         Raises:
-            GatewayError: nothing was generated, or it broke; in the log as what it was, if the engine was asked.
+            GatewayError: nothing was generated, or it broke; in the log as what it was, if it had a place.
         """
         run, body = self._begin(generation, client)
         try:
@@ -95,7 +96,7 @@ class Completions:
         With `usage` the stream keeps the engine's event that counts tokens.
 
         Raises:
-            GatewayError: the engine gave no answer; in the log as what it was, if the engine was asked.
+            GatewayError: the engine gave no answer; in the log as what it was, if it had a place.
         """
         run, body = self._begin(generation, client)
         try:
@@ -139,10 +140,11 @@ class Completions:
         if generation.may_hold_markers:
             generation.request.neutralise(self.markers)
         body = _encoder.encode(generation.request.for_engine(model))
+        caller = generation.caller
         run = Run(
             generation,
             model=model,
-            slot=self._admission.enter(),
+            slot=self._admission.enter(caller.tenant, caller.weight, prompt_tokens(body)),
             client=client,
             engine=self._engine,
             log=self._log,

@@ -192,6 +192,10 @@ class Sampling(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=T
         request.service_tier = request.safety_identifier = request.prompt_cache_key = None
         return request
 
+    def most_tokens(self) -> int | None:
+        """How many tokens all choices together may have; None where the client sets no bound."""
+        return None if self.max_tokens is None else self.max_tokens * (self.n or 1)
+
 
 def _neutralised_content(
     content: str | list[TextPart] | None, markers: Markers
@@ -219,6 +223,12 @@ class ChatRequest(Sampling, kw_only=True):
         if any(isinstance(message.content, list) for message in self.messages):
             request.messages = [message.joined() for message in self.messages]
         return request
+
+    def most_tokens(self) -> int | None:
+        """How many tokens all choices together may have; None where the client sets no bound."""
+        if self.max_completion_tokens is None:
+            return super().most_tokens()
+        return self.max_completion_tokens * (self.n or 1)
 
     def neutralise(self, markers: Markers) -> None:
         """Break the markers in every text that the chat template puts before the model."""

@@ -30,6 +30,7 @@ class Transcript:
         self._size = 0
         self._unread: list[bytes] = []
         self._unread_bytes = 0
+        self._tokens_read = 0
         self._messages: dict[int, _Message] = {}
         self.usage: Usage | None = None
         self.fingerprint: str | None = None
@@ -56,8 +57,16 @@ class Transcript:
         for chunk in events.chunks(b"".join(pieces)):
             self.add_chunk(chunk)
 
+    def tokens_so_far(self) -> int:
+        """About how many tokens have come: one for each event, two more for a stream's first and last.
+
+        This is asked of every stream at once, and so looks into nothing.
+        """
+        return self._tokens_read + len(self._unread)
+
     def add_chunk(self, chunk: Chunk) -> None:
         """Take in one event, or a whole plain answer."""
+        self._tokens_read += len(chunk.choices)
         self.usage = chunk.usage or self.usage
         self.fingerprint = chunk.system_fingerprint or self.fingerprint
         self.prompt_text = chunk.prompt_text or self.prompt_text

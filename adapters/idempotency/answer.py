@@ -79,7 +79,7 @@ _line_decoder = msgspec.json.Decoder(_Line)
 
 def _failed(line: bytes) -> bool:
     error = _line_decoder.decode(line).error
-    return error is not None and error.type == "server_error"
+    return error is not None and error.type in ("server_error", "rate_limit_error")
 
 
 def _last_event(piece: bytes) -> bytes:
