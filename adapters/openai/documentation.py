@@ -43,6 +43,7 @@ _STATUSES = {
     "404": "There is no such model.",
     "413": "The request is too large.",
     "415": "The body does not say that it is JSON.",
+    "429": "More than the key or its tenant may ask for; `Retry-After` says when to try again.",
     "503": "The engine or the log is not ready, or all places are taken; `Retry-After` says when to try again.",
     "504": "The engine gave no answer in time.",
 }
