@@ -131,7 +131,13 @@ class Gateway:
             allow_origins=settings.server.allowed_origins,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
-            expose_headers=["x-request-id", "retry-after", "idempotent-replayed", *LIMIT_HEADERS],
+            expose_headers=[
+                "x-request-id",
+                "retry-after",
+                "idempotent-replayed",
+                "server-timing",
+                *LIMIT_HEADERS,
+            ],
         )
         self.asgi: ASGIApp = RequestIds(cors)
         self.admin = admin_application(

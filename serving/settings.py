@@ -68,6 +68,18 @@ class Settings(BaseSettings):
     engine_kv_cache_gib: float | None = Field(
         None, gt=0, description="Memory for the KV cache in GiB. Without it, what suits the hardware."
     )
+    engine_concurrency: int | None = Field(
+        None,
+        ge=1,
+        description="Generations that the engine runs at once; more wait in the gateway. Without it, 256 on a GPU and 16 "
+        "on a processor.",
+    )
+    engine_spare: int | None = Field(
+        None,
+        ge=0,
+        description="Places beyond these, which the gateway gives to tenants that have nothing running. Without it, an "
+        "eighth of them.",
+    )
     engine_max_queued: int = Field(
         2048, ge=1, description="Requests that wait in the engine before it refuses more."
     )
