@@ -126,6 +126,18 @@ class EngineSettings(Group):
     engine_probe_seconds: float = Field(
         1.0, gt=0, description="Seconds between looks at whether the engine is up."
     )
+    engine_quiet_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="Seconds without a sign of work after which the engine is asked for one: by its metrics, then by a "
+        "question of one token.",
+    )
+    engine_hang_seconds: float = Field(
+        25.0,
+        gt=0,
+        description="Seconds without a sign of work after which the engine counts as hung and gets no new requests; more "
+        "than its longest step takes.",
+    )
     max_answer_bytes: int = Field(
         64 * 2**20,
         ge=2**16,
