@@ -59,6 +59,11 @@ class ServerSettings(Group):
         gt=0,
         description="Seconds a client may take to send a request's head, and again to send its body.",
     )
+    send_timeout: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds in which a client must take what waits for it, some 64 KiB, before it is cut off.",
+    )
     drain_seconds: float = Field(
         5.0, ge=0, description="Seconds that running answers get to finish when the gateway is told to stop."
     )

@@ -12,7 +12,7 @@ _UNWATCHED_SECONDS = 0.1
 
 
 class ClientGone(GatewayError):
-    """The client went away."""
+    """The client went away, or took nothing of its answer any more."""
 
     status = 499
     code = "client_gone"
