@@ -76,6 +76,12 @@ def bounded_protocol(settings: ServerSettings) -> type[HttpToolsProtocol]:
         def timeout_keep_alive_handler(self) -> None:
             self._close()
 
+        def on_url(self, url: bytes) -> None:
+            if not self.url and url[:1] not in (b"/", b"*"):
+                # Whole URLs name a server beside the `host` header, and one of the two would be overlooked.
+                raise ValueError("this is no path")
+            super().on_url(url)
+
         def on_header(self, name: bytes, value: bytes) -> None:
             if not self._head_complete:  # what comes after a body is for nobody
                 super().on_header(name, value)
