@@ -24,14 +24,17 @@ class Server(uvicorn.Server):
     """uvicorn waits for connections before it tears the application down, and an endless stream never ends by
     itself. So streams are ended first, while the log still takes their records."""
 
-    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
+    def __init__(self, config: uvicorn.Config, gateway: Gateway, send_buffer_bytes: int) -> None:
         super().__init__(config)
         self._gateway = gateway
+        self._send_buffer_bytes = send_buffer_bytes
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for server in self.servers:
             for one in server.sockets:
+                # Every connection inherits it. The system's own limit is megabytes for each client that does not read.
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer_bytes)
                 _log.info("listening", event_key="listening", address=one.getsockname()[:2])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -67,7 +70,7 @@ def run() -> None:
         ws_max_size=64 * 1024,
     )
     _collect_seldom()
-    Server(config, gateway).run()
+    Server(config, gateway, settings.server.send_buffer_bytes).run()
 
 
 def _collect_seldom() -> None:

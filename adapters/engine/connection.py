@@ -12,7 +12,7 @@ from adapters.engine.errors import EngineBroke, EngineTimeout
 from adapters.errors import GatewayError
 
 _REFUSALS = (b'data: {"error"', b'{"error"')  # which vLLM gives with status 200, too
-_PAUSE_READING_AT = 256 * 1024  # bytes waiting for a slow client before the engine is held back
+_PAUSE_READING_AT = 64 * 1024  # bytes waiting for a slow client before the engine is held back
 
 
 class StaleConnection(Exception):

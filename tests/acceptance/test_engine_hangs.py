@@ -103,8 +103,8 @@ def test_it_is_asked_for_a_sign_of_work_only_when_it_gives_none(
     assert engine.canaries == before
     engine.hangs = True
     before = engine.canaries
-    time.sleep(QUIET + 3 * HANG)
-    assert 1 <= engine.canaries - before <= 5
+    time.sleep(QUIET + 2 * HANG)
+    assert 1 <= engine.canaries - before <= 4
 
 
 def test_canaries_are_nobodys_exchanges(

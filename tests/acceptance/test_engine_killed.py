@@ -1,13 +1,12 @@
 """An engine that dies at any byte of an answer: the client is told, and the log has exactly what the client saw."""
 
 import itertools
-import json
 import random
 
 import pytest
 
 from tests.acceptance.exchanges import Exchanges
-from tests.acceptance.gateway import Gateway, chat
+from tests.acceptance.gateway import Gateway, chat, seen_text
 from tests.fakes import answers
 from tests.fakes.engine import Script, ScriptedEngine
 
@@ -21,19 +20,6 @@ def wire() -> bytes:
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
     events = answers.events(asked, WORDS, "stop", (), 0)
     return head + b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in events) + b"0\r\n\r\n"
-
-
-def seen_text(body: bytes) -> tuple[str, list[dict[str, object]]]:
-    """The text that a client has read, and the errors in it."""
-    text, errors = "", []
-    for event in body.split(b"\n\n"):
-        if event.startswith(b"data: {"):
-            data = json.loads(event.removeprefix(b"data: "))
-            if "error" in data:
-                errors.append(data["error"])
-            else:
-                text += "".join(choice["delta"].get("content") or "" for choice in data["choices"])
-    return text, errors
 
 
 @pytest.mark.parametrize("ending", ["reset", "close"])

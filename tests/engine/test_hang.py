@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from serving.readiness import ask
@@ -15,13 +14,6 @@ from tests.engine.engines import RealEngine
 
 pytestmark = pytest.mark.engine
 HANG_SECONDS = 4.0
-
-
-def cores(engine: RealEngine) -> list[psutil.Process]:
-    """The processes of this engine in which models run, and not its server."""
-    parts = psutil.Process().children(recursive=True)
-    servers = [one for one in parts if f"{engine.home}/run/engine" in " ".join(one.cmdline())]
-    return [core for server in servers for core in server.children() if "EngineCore" in core.name()]
 
 
 @pytest.fixture
@@ -44,7 +36,7 @@ def test_frozen_core_is_found_and_taken_back(
     zephyr_shaped_engine: RealEngine, watchful: Gateway, zephyr_shaped_log: Exchanges
 ) -> None:
     """In the middle of a stream, which ends with an error; nothing of it has to be restarted."""
-    (core,) = cores(zephyr_shaped_engine)
+    core = zephyr_shaped_engine.core()
     body = chat("hello", stream=True, max_tokens=400, temperature=0)
     with watchful.send(body) as stream:
         head = read_until(stream, b'"content":"')
