@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -154,6 +154,13 @@ class EngineSettings(Group):
         ge=2**16,
         description="Largest answer taken from the engine, as sent on the wire, in bytes.",
     )
+
+    @field_validator("engine_hang_seconds")
+    @classmethod
+    def _asked_before(cls, seconds: float, others: ValidationInfo) -> float:
+        if seconds <= others.data.get("engine_quiet_seconds", 0.0):
+            raise ValueError("give more than ZEPHYR_ENGINE_QUIET_SECONDS: the engine must be asked before")
+        return seconds
 
     @field_validator("engine_url")
     @classmethod

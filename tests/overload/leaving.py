@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tests.fakes.engine import Script
 from tests.overload.asking import request
-from tests.overload.stand import MIB, Held, Stand, stand
+from tests.overload.stand import KEPT, MIB, Held, Stand, stand
 
 AT_ONCE = 64
 _WATCHED = 2
@@ -27,7 +27,8 @@ class Report:
     """Of them had begun a generation."""
     idle_after: float
     """Seconds from the last one until the engine worked on nothing."""
-    memory_growth: int
+    memory_growth: tuple[int, int]
+    """Of the gateway, in bytes, over the first half and over the second, in which a leak would show."""
     files_left: int
     engine_connections: int
     outcomes: Counter[str]
@@ -36,9 +37,10 @@ class Report:
 
     def describe(self) -> str:
         """As the document shows it."""
+        first, second = self.memory_growth
         return (
             f"{self.disconnects} clients left, {self.began} of them with a generation begun; the engine idle after "
-            f"{self.idle_after:.2f} s; memory {self.memory_growth / MIB:+.1f} MiB, files {self.files_left:+d}, "
+            f"{self.idle_after:.2f} s; memory {first / MIB:+.1f} MiB and then {second / MIB:+.1f} MiB, files left {self.files_left}, "
             f"connections to the engine {self.engine_connections}\nrecorded {dict(self.outcomes)}, not recorded "
             f"{self.unrecorded}"
         )
@@ -52,11 +54,13 @@ def measure(count: int, seed: int = 1, database_url: str | None = None) -> Repor
         asyncio.run(leave(parts.gateway.port, min(count, 2 * AT_ONCE), chance))  # warm
         parts.seconds_until(_idle(parts), 10)
         before, seen_before = parts.held(), len(parts.engine.seen)
-        asyncio.run(leave(parts.gateway.port, count, chance))
+        asyncio.run(leave(parts.gateway.port, count // 2, chance))
+        half_way = parts.held().memory
+        asyncio.run(leave(parts.gateway.port, count - count // 2, chance))
         idle_after = parts.seconds_until(lambda held: held.running == 0, 10)
         parts.seconds_until(_idle(parts), 10)
-        parts.seconds_until(lambda held: held.files <= before.files, 10)
-        return _report(parts, count, idle_after, before.memory, before.files, seen_before)
+        parts.seconds_until(lambda held: held.files <= before.files + KEPT, 10)
+        return _report(parts, count, idle_after, (before.memory, half_way), before.files, seen_before)
 
 
 def _idle(parts: Stand) -> Callable[[Held], bool]:
@@ -64,7 +68,9 @@ def _idle(parts: Stand) -> Callable[[Held], bool]:
     return lambda held: held.running == 0 and parts.engine.connections <= _WATCHED
 
 
-def _report(parts: Stand, count: int, idle_after: float, memory: int, files: int, seen_before: int) -> Report:
+def _report(
+    parts: Stand, count: int, idle_after: float, memory: tuple[int, int], files: int, seen_before: int
+) -> Report:
     seen = parts.engine.seen[seen_before:]
     parts.exchanges.get(seen[-1].headers["x-request-id"])
     outcomes = {
@@ -76,8 +82,8 @@ def _report(parts: Stand, count: int, idle_after: float, memory: int, files: int
         disconnects=count,
         began=len(seen),
         idle_after=idle_after,
-        memory_growth=held.memory - memory,
-        files_left=held.files - files,
+        memory_growth=(memory[1] - memory[0], held.memory - memory[1]),
+        files_left=max(0, held.files - files - KEPT),
         engine_connections=parts.engine.connections,
         outcomes=Counter(outcome for outcome in recorded if outcome),
         unrecorded=sum(outcome is None for outcome in recorded),

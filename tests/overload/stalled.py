@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tests.fakes.engine import Script
 from tests.overload.asking import Seen, ask, request
-from tests.overload.stand import Stand, percentile, stand
+from tests.overload.stand import KEPT, Stand, percentile, stand
 
 LONG = Script(pieces=("x" * 2048,) * 100_000)
 HALF = (
@@ -90,7 +90,7 @@ async def _try(
     beside = await _others(port)
     most = max(most, parts.held().memory)
     await asyncio.to_thread(
-        parts.seconds_until, lambda held: held.files <= before.files + _KEPT, 3 * patience + 30
+        parts.seconds_until, lambda held: held.files <= before.files + KEPT, 3 * patience + 30
     )
     cut_after = time.monotonic() - began
     dripping.cancel()
@@ -105,14 +105,11 @@ async def _try(
         first_alone=percentile([one.first for one in alone], 0.99),
         first_beside=percentile([one.first for one in beside], 0.99),
         cut_after=cut_after,
-        files_left=max(0, held.files - before.files),
+        files_left=max(0, held.files - before.files - KEPT),
         running_left=held.running,
         outcomes=outcomes,
         others_answered=all(one.kind == "answered" for one in (*alone, *beside)),
     )
-
-
-_KEPT = 4  # connections to the engine and the database that come and go
 
 
 def _recorded(parts: Stand) -> dict[str, int]:

@@ -15,6 +15,8 @@ from tests.databases import PostgresServer, log_settings
 from tests.fakes.engine import ScriptedEngine
 
 MIB = 2**20
+KEPT = 12
+"""Files of a gateway that come and go with its work: eight connections to the database, a few to the engine."""
 
 
 @dataclass(frozen=True, kw_only=True)

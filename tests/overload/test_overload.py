@@ -33,7 +33,7 @@ def test_clients_that_leave_at_any_moment_leave_nothing(database_url: str) -> No
     """Neither files, connections nor work at the engine, and every generation that was begun has a record."""
     report = leaving.measure(300, database_url=database_url)
     assert report.began > 100
-    assert report.files_left <= 0
+    assert report.files_left == 0
     assert report.unrecorded == 0
     assert set(report.outcomes) <= {"client_gone", "completed"}
     assert report.outcomes["client_gone"] > 50
