@@ -98,6 +98,7 @@ class EngineClient:
             connection.complete
             and connection.reusable
             and connection.open
+            and not connection.held_back
             and self._settings.engine_keep_alive
         ):
             self._idle.append((asyncio.get_running_loop().time(), connection))

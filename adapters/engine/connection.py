@@ -107,6 +107,11 @@ class Connection(asyncio.Protocol):
         """Whether both ends still hold the connection."""
         return self._error is None and self._transport is not None and not self._transport.is_closing()
 
+    @property
+    def held_back(self) -> bool:
+        """Whether more has come than was read, so that nothing is taken from the engine for now."""
+        return not self._reading
+
     # --- what the event loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

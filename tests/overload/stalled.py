@@ -85,7 +85,7 @@ async def _try(
         await asyncio.get_running_loop().sock_sendall(one, beginnings[number % len(beginnings)])
         sockets.append(one)
     dripping = asyncio.create_task(_read_a_byte_a_second(sockets))
-    await asyncio.sleep(min(1.0, patience / 4))
+    await asyncio.sleep(min(10.0, patience / 3))  # until all that comes has come
     most = parts.held().memory
     beside = await _others(port)
     most = max(most, parts.held().memory)
