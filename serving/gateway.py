@@ -1,5 +1,6 @@
 """The gateway as a service: which command runs it, with which environment. It is met over HTTP only."""
 
+import asyncio
 import os
 import sys
 from collections.abc import Mapping
@@ -44,6 +45,11 @@ class Gateway:
     async def until_ready(self) -> None:
         """Wait until it answers that it is alive; it may still lack an engine."""
         await until_well(self.url, "/healthz", every=_READY_POLL_SECONDS)
+
+    async def until_hung(self) -> str:
+        """Nobody looks for that."""
+        never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        return await never
 
     def down(self) -> None:
         """Its socket goes with it."""

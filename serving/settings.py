@@ -96,6 +96,12 @@ class Settings(BaseSettings):
     engine_check_seconds: float = Field(
         180.0, gt=0, description="Seconds that one question of the check before readiness may take."
     )
+    engine_silence_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds without a sign of work after which the engine is restarted; more than its longest step "
+        "takes.",
+    )
     start_tries: int = Field(3, ge=1, description="Starts in a row that may fail before a part is given up.")
     restart_seconds: float = Field(
         1.0, gt=0, description="Seconds before the first restart; each further one doubles."

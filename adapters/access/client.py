@@ -15,7 +15,7 @@ Tell = Callable[[int], Awaitable[None]]
 
 
 class ClientGone(GatewayError):
-    """The client went away."""
+    """The client went away, or took nothing of its answer any more."""
 
     status = 499
     code = "client_gone"

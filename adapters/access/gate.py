@@ -23,6 +23,7 @@ from adapters.settings import ServerSettings
 _log = structlog.get_logger(__name__)
 _STARTS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_WITHOUT_HOST = ("1.0", None)
 
 
 class HeadTooLarge(InvalidRequest):
@@ -30,6 +31,12 @@ class HeadTooLarge(InvalidRequest):
 
     status = 431
     code = "headers_too_large"
+
+
+class AmbiguousHost(InvalidRequest):
+    """A request names the server that it is meant for, once (RFC 9112, 3.2)."""
+
+    code = "invalid_host"
 
 
 def request_id(scope: Scope) -> UUID:
@@ -127,15 +134,21 @@ class Gate:
                 raise TooLarge(f"The request body is larger than {self._settings.max_body_bytes} bytes.")
             if name == b"content-encoding" and value.lower() != b"identity":
                 raise UnsupportedMediaType("Send the body uncompressed.", param="content-encoding")
+            if name == b"transfer-encoding" and value.lower() != b"chunked":
+                raise UnsupportedMediaType("Send the body uncompressed.", param="transfer-encoding")
             if name == b"origin":
                 origin = value.decode("latin-1")
             elif name == b"host":
+                if host is not None:
+                    raise AmbiguousHost
                 host = value.decode("latin-1")
                 if self._hosts is not None and _name(host) not in self._hosts:
                     # A foreign page whose own name leads here is of the same origin, for the browser.
                     raise Forbidden("This server is not called by this name.", code="host_not_allowed")
         if size > self._settings.max_header_bytes:
             raise HeadTooLarge
+        if host is None and scope.get("http_version") not in _WITHOUT_HOST:
+            raise AmbiguousHost
         if origin is not None and scope["type"] == "http" and scope["method"] not in _SAFE_METHODS:
             check_origin(origin, f"{scope['scheme']}://{host}", self._settings.allowed_origins)
 
@@ -184,9 +197,10 @@ def _answering(send: Send) -> Send:
 
 
 def _name(host: str) -> str:
-    """The name in a `host` header, without the port."""
+    """The name in a `host` header, without the port; empty where there is something else."""
     name = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
-    return name.lower()
+    rest = host[len(name) :]
+    return name.lower() if not rest or rest[1:].isdigit() else ""
 
 
 def _within(length: bytes, limit: int) -> bool:

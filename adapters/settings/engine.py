@@ -1,6 +1,6 @@
 """How the gateway reaches the engine."""
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from adapters.settings.group import Group, is_address
 
@@ -36,11 +36,30 @@ class EngineSettings(Group):
     engine_probe_seconds: float = Field(
         1.0, gt=0, description="Seconds between looks at whether the engine is up."
     )
+    engine_quiet_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="Seconds without a sign of work after which the engine is asked for one: by its metrics, then by a "
+        "question of one token.",
+    )
+    engine_hang_seconds: float = Field(
+        25.0,
+        gt=0,
+        description="Seconds without a sign of work after which the engine counts as hung and gets no new requests; more "
+        "than its longest step takes.",
+    )
     max_answer_bytes: int = Field(
         64 * 2**20,
         ge=2**16,
         description="Largest answer taken from the engine, as sent on the wire, in bytes.",
     )
+
+    @field_validator("engine_hang_seconds")
+    @classmethod
+    def _asked_before(cls, seconds: float, others: ValidationInfo) -> float:
+        if seconds <= others.data.get("engine_quiet_seconds", 0.0):
+            raise ValueError("give more than ZEPHYR_ENGINE_QUIET_SECONDS: the engine must be asked before")
+        return seconds
 
     @field_validator("engine_url")
     @classmethod

@@ -33,6 +33,17 @@ class ServerSettings(Group):
         gt=0,
         description="Seconds a client may take to send a request's head, and again to send its body.",
     )
+    send_timeout: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds in which a client must take what waits for it, some 64 KiB, before it is cut off.",
+    )
+    send_buffer_bytes: int = Field(
+        64 * 2**10,
+        ge=4096,
+        description="Bytes that the system keeps for one client that does not read, in its own count; an answer that is "
+        "longer waits, and holds the engine back.",
+    )
     drain_seconds: float = Field(
         5.0, ge=0, description="Seconds that running answers get to finish when the gateway is told to stop."
     )
