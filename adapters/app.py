@@ -25,6 +25,7 @@ from adapters.conversations.metrics import LogMetrics
 from adapters.conversations.repository import ExchangeRepository
 from adapters.conversations.stored import StoredExchanges
 from adapters.conversations.upkeep import LogUpkeep
+from adapters.conversations.whole import WholeConversations
 from adapters.conversations.writer import ExchangeWriter
 from adapters.database.session import create_engine
 from adapters.engine.client import EngineClient
@@ -54,6 +55,7 @@ from adapters.responses.holds import Holds
 from adapters.responses.repository import ResponseRepository
 from adapters.responses.service import Responses
 from adapters.settings import Settings
+from adapters.web import chat_page
 from adapters.web import routes as web_routes
 from adapters.zephyr import routes as zephyr_routes
 from adapters.zephyr.endpoint import load as load_endpoints
@@ -152,6 +154,8 @@ class Gateway:
         api.include_router(response_routes.routes(self._responses, self._settings.server))
         api.include_router(conversation_routes.list_routes(ConversationList(self._history)))
         api.include_router(conversation_routes.routes(self._conversations, self._settings.server))
+        whole = WholeConversations(self._history, self._deletion)
+        api.include_router(conversation_routes.whole_routes(whole, self._conversations))
         api.include_router(log_routes.routes(self._history, self._feedback, self._deletion, self._log.status))
         api.include_router(
             zephyr_routes.routes(
@@ -175,6 +179,7 @@ class Gateway:
         sockets = {gpu_routes.LIVE_PATH: gpu_routes.LIVE_SUMMARY}
         api.include_router(web_routes.routes(describe=openapi, sockets=sockets, watch=self._watch))
         api.mount("/static", StaticFiles(directory=web_routes.STATIC))
+        chat_page.add(api)
         return api
 
     @asynccontextmanager
