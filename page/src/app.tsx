@@ -10,10 +10,9 @@ import { Dialog, IconButton } from "./parts.tsx";
 import { Settings } from "./settings.tsx";
 import { Sidebar } from "./sidebar.tsx";
 import { engine } from "./stats.ts";
-import { type Theme, settingsOpen, sidebarOpen, theme, view } from "./views.ts";
+import { settingsOpen, sidebarOpen, view } from "./views.ts";
 
 const Live = lazy(() => import("./live.tsx"));
-const NEXT_THEME: Record<Theme, Theme> = { system: "light", light: "dark", dark: "system" };
 
 export function App() {
   return (
@@ -55,7 +54,6 @@ function Head() {
         </button>
       </div>
       <IconButton icon="plus" label="New conversation" class="narrow" onClick={startNew} />
-      <IconButton icon="sun" label={`Colours: ${theme.value}`} onClick={() => (theme.value = NEXT_THEME[theme.value])} />
       {view.value === "chat" && (
         <IconButton icon="sliders" label="Settings" pressed={settingsOpen.value} onClick={() => (settingsOpen.value = !settingsOpen.value)} />
       )}

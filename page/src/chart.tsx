@@ -5,6 +5,7 @@ import "uplot/dist/uPlot.min.css";
 import { theme } from "./views.ts";
 
 const HEIGHT = 132;
+const STEPS = [15, 30, 60, 120]; // seconds between two times on the axis
 
 export interface Series {
   name: string;
@@ -74,7 +75,7 @@ function options(
       y: { range: (_, __, max) => [0, ceiling ?? Math.max(floor, (max ?? 0) * 1.15)] },
     },
     axes: [
-      { ...axis, grid: { show: false }, size: 24, space: 70, values: (_, ticks) => ticks.map(clock) },
+      { ...axis, grid: { show: false }, size: 24, space: 70, values: (_, ticks) => ticks.map(clock), incrs: STEPS },
       { ...axis, grid: { stroke: colour("--line"), width: 1 }, size: 40, space: 32 },
     ],
     series: [
@@ -95,5 +96,6 @@ function data(at: number[], series: Series[]): uPlot.AlignedData {
 }
 
 function clock(seconds: number): string {
-  return new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  const withSeconds = seconds % 60 === 0 ? {} : ({ second: "2-digit" } as const);
+  return new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...withSeconds });
 }

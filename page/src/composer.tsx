@@ -58,16 +58,13 @@ export function Composer() {
         onKeyDown={pressed}
       />
       <div class="composer-row">
-        <label class="endpoint">
-          <span class="hidden">Endpoint</span>
-          <select value={endpoint.value.path} onChange={(event) => choose(event.currentTarget.value)}>
-            {endpoints.value.map((one) => (
-              <option key={one.path} value={one.path}>
-                {one.title}
-              </option>
-            ))}
-          </select>
-        </label>
+        <select class="endpoint" aria-label="Endpoint" value={endpoint.value.path} onChange={(event) => choose(event.currentTarget.value)}>
+          {endpoints.value.map((one) => (
+            <option key={one.path} value={one.path}>
+              {one.title}
+            </option>
+          ))}
+        </select>
         <span class="keys" aria-hidden="true">
           Enter sends, Shift+Enter breaks the line
         </span>

@@ -3,6 +3,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { ask, notice, openTurn, thread, turns } from "./chat.ts";
 import { Composer } from "./composer.tsx";
+import { CHAT } from "./endpoints.ts";
 import { endpoint } from "./options.ts";
 import { engine } from "./stats.ts";
 import { TurnView } from "./turn.tsx";
@@ -88,11 +89,11 @@ export function Conversation() {
 }
 
 function Beginning() {
-  const { description, example, title } = endpoint.value;
+  const { description, example, path, title } = endpoint.value;
   const model = engine.value.model;
   return (
     <div class="column beginning">
-      <h2>{title}</h2>
+      <h2>{path === CHAT ? "What would you like to know?" : title}</h2>
       <p>{description.replaceAll("`", "")}</p>
       {example && (
         <button type="button" class="example" onClick={() => ask(example)}>

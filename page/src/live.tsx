@@ -37,7 +37,7 @@ export default function Live() {
             <Card title="Tokens written" value={fixed(now.engine.generation_tokens_per_second, 1)} unit="tokens/s" also={`${fixed(now.engine.prompt_tokens_per_second, 1)} read`}>
               <Chart label="Tokens a second" minutes={minutes.value} at={times(shown)} series={[line("written", 1, shown, (one) => one.engine.generation_tokens_per_second)]} floor={10} />
             </Card>
-            <Card title="Time to first token" value={milliseconds(now.engine.time_to_first_token_seconds)} unit="ms" also="mean of the last second">
+            <Card title="Time to first token" value={milliseconds(lastFirst(shown))} unit="ms">
               <Chart label="Time to first token in milliseconds" minutes={minutes.value} at={times(shown)} series={[line("first token", 1, shown, (one) => times1000(one.engine.time_to_first_token_seconds))]} floor={10} dots />
             </Card>
             <Card title="KV cache" value={fixed(percent(now.engine.kv_cache_usage), 1)} unit="%">
@@ -103,6 +103,11 @@ function Card({ title, value, unit, also, children }: { title: string; value: st
 
 function line(name: string, colour: 1 | 2, shown: Sample[], value: (one: Sample) => number | null): Series {
   return { name, colour, values: shown.map(value) };
+}
+
+/** The newest that is known: most seconds have none. */
+function lastFirst(shown: Sample[]): number | null {
+  return shown.findLast((one) => one.engine.time_to_first_token_seconds !== null)?.engine.time_to_first_token_seconds ?? null;
 }
 
 const times = (shown: Sample[]) => shown.map((one) => one.at);

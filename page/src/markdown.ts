@@ -28,6 +28,7 @@ const ALLOWED = {
   ],
   ALLOWED_ATTR: ["href", "align", "start", "class", "type", "checked", "disabled", "tabindex", "rel", "target"],
   ALLOWED_URI_REGEXP: /^(?:https?:|mailto:)/i,
+  ADD_URI_SAFE_ATTR: ["align", "start", "type", "tabindex"], // their values are no addresses
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
   RETURN_TRUSTED_TYPE: true,

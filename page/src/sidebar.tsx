@@ -5,10 +5,15 @@ import { told } from "./api.ts";
 import { notice, open, startNew, thread } from "./chat.ts";
 import { exportAs } from "./exporting.ts";
 import { type Exchange, type Listed, answerOf, historyProblem, hits, listed, more, question, read, readOn, remove, rename, search } from "./history.ts";
-import { Dialog, Icon, IconButton } from "./parts.tsx";
-import { sidebarOpen, view } from "./views.ts";
+import { Dialog, Icon, IconButton, type IconName } from "./parts.tsx";
+import { type Theme, sidebarOpen, theme, view } from "./views.ts";
 
 const words = signal("");
+const THEMES: Record<Theme, { icon: IconName; next: Theme }> = {
+  system: { icon: "half", next: "light" },
+  light: { icon: "sun", next: "dark" },
+  dark: { icon: "moon", next: "system" },
+};
 const TYPING_MS = 250;
 const DAY = 86_400;
 
@@ -59,6 +64,7 @@ export function Sidebar() {
         <a href="../metrics">
           <Icon name="pulse" /> Metrics
         </a>
+        <IconButton icon={THEMES[theme.value].icon} label={`Colours: ${theme.value}`} onClick={() => (theme.value = THEMES[theme.value].next)} />
       </footer>
     </nav>
   );

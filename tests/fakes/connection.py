@@ -26,6 +26,8 @@ class Engine(Protocol):
     seen: list[Seen]
     prompt_tokens: int
     generation_tokens: int
+    first_tokens: int
+    first_token_seconds: float
 
     @property
     def running(self) -> int:
@@ -142,6 +144,8 @@ class Connection:
             prompt_tokens=self.engine.prompt_tokens,
             generation_tokens=self.engine.generation_tokens,
             kv_usage=0.25,
+            first_tokens=self.engine.first_tokens,
+            first_token_seconds=self.engine.first_token_seconds,
         )
 
     async def _reply(self, status: int, body: bytes, content_type: str) -> None:
@@ -238,6 +242,8 @@ class Connection:
     def _note_tokens(self, asked: Asked, script: Script) -> None:
         self.engine.prompt_tokens += asked.prompt_tokens
         self.engine.generation_tokens += len(script.pieces) * asked.choices
+        self.engine.first_tokens += 1
+        self.engine.first_token_seconds += script.silence + script.pause
 
 
 def _head(status: int, headers: list[tuple[str, str]]) -> bytes:
