@@ -27,7 +27,7 @@ function Question({ turn, onEdit }: { turn: Turn; onEdit: () => void }) {
   const code = endpointAt(turn.endpoint).main === "code";
   return (
     <div class="question">
-      <h3 class="hidden">You</h3>
+      <h2 class="hidden">You</h2>
       <div class={code ? "said mono" : "said"}>{turn.question}</div>
       <div class="tools">
         {turn.endpoint !== CHAT && <span class="route">{turn.endpoint.replace(PATH_SHOWN, "")}</span>}
@@ -87,7 +87,7 @@ function AnswerView({ turn }: { turn: Turn }) {
   const text = growing ? growing.value : turn.answer;
   return (
     <div class={`answer ${turn.state}`}>
-      <h3 class="hidden">Answer</h3>
+      <h2 class="hidden">Answer</h2>
       {text && <Prose text={text} open={open} />}
       {open && !text && (
         <p class="thinking">

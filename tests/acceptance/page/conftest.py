@@ -10,6 +10,7 @@ import pytest
 
 from adapters.web.chat_page import BUILT
 from tests.acceptance.gateway import Gateway
+from tests.acceptance.page.wire import Wire
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
@@ -35,6 +36,7 @@ class Tab:
     page: Any
     faults: list[str] = field(default_factory=list)
     hosts: set[str] = field(default_factory=set)
+    """Other hosts that it asked for something."""
 
     def ask(self, text: str) -> None:
         """Send a message."""
@@ -43,9 +45,11 @@ class Tab:
 
     def said(self, text: str, **options: Any) -> None:
         """Ask, and wait for the whole answer."""
-        before = self.page.locator(".answer:not(.open)").count()
+        last = "document.querySelector('.turn:last-child')"
+        before = self.page.evaluate(f"{last}?.dataset.turn ?? null")
         self.ask(text)
-        self.page.wait_for_function("n => document.querySelectorAll('.answer:not(.open)').length > n", arg=before)
+        ended = f"before => {last} && {last}.dataset.turn !== before && !{last}.querySelector('.answer.open')"
+        self.page.wait_for_function(ended, arg=before)
 
     def press(self, name: str) -> None:
         """Press the last button of this name."""
@@ -81,7 +85,7 @@ def new_tab(browser: Any, gateway: Gateway) -> Iterator[NewTab]:
     tabs: list[Tab] = []
     contexts: list[Any] = []
 
-    def open(at: Gateway = gateway, path: str = "/chat/", **options: Any) -> Tab:
+    def open(at: Gateway | Wire = gateway, path: str = "/chat/", **options: Any) -> Tab:
         context = browser.new_context(**options)
         context.set_default_timeout(8000)
         contexts.append(context)
@@ -90,11 +94,10 @@ def new_tab(browser: Any, gateway: Gateway) -> Iterator[NewTab]:
         tab.page.add_init_script(_WATCH_THE_POLICY)
         tab.page.on("pageerror", lambda error: tab.faults.append(str(error)))
         tab.page.on("console", lambda line: _note(tab, line))
-        tab.page.on("request", lambda request: tab.hosts.add(urlsplit(request.url).netloc))
+        tab.page.on("request", lambda request: _note_host(tab, request.url, at.url))
+        tab.page.on("websocket", lambda socket: _note_host(tab, socket.url, at.url))
         tab.page.goto(at.url + path)
         tab.page.get_by_label("Message", exact=True).wait_for()
-        tab.hosts.discard(urlsplit(at.url).netloc)
-        tab.hosts.discard("")  # blob: of an export
         return tab
 
     yield open
@@ -102,7 +105,7 @@ def new_tab(browser: Any, gateway: Gateway) -> Iterator[NewTab]:
         context.close()
     for tab in tabs:
         assert not tab.faults
-        assert {host for host in tab.hosts if not host.startswith("127.0.0.1:") and host}.issubset(set())
+        assert not tab.hosts
 
 
 @pytest.fixture
@@ -112,6 +115,12 @@ def tab(new_tab: NewTab) -> Tab:
 
 
 def _note(tab: Tab, line: Any) -> None:
-    # The browser itself logs each answer that is an error, which some tests are about.
-    if line.type == "error" and "Failed to load resource" not in line.text:
+    # The browser itself logs each answer that is an error and each lost socket, which some tests are about.
+    expected = ("Failed to load resource", "WebSocket connection to")
+    if line.type == "error" and not line.text.startswith(expected):
         tab.faults.append(line.text)
+
+
+def _note_host(tab: Tab, url: str, own: str) -> None:
+    if urlsplit(url).netloc not in ("", urlsplit(own).netloc):  # a blob has none
+        tab.hosts.add(url)

@@ -1,11 +1,10 @@
 """A conversation: it streams, stops, branches, and outlives a reload and a lost connection."""
 
-import time
-from typing import Any
-
+from tests.acceptance.conftest import NewGateway
 from tests.acceptance.exchanges import Exchanges
 from tests.acceptance.gateway import Gateway
 from tests.acceptance.page.conftest import NewTab, Tab
+from tests.acceptance.page.wire import Wire
 from tests.fakes.engine import Script, ScriptedEngine
 
 LONG = Script(pieces=[f"word{number} " for number in range(400)], pause=0.05)
@@ -126,17 +125,36 @@ def test_a_reload_keeps_the_conversation_and_goes_on_with_its_answer(tab: Tab, e
     assert len(engine.seen) == 2
 
 
-def test_a_short_loss_of_the_connection_loses_nothing(tab: Tab, engine: ScriptedEngine) -> None:
+def test_a_short_loss_of_the_connection_loses_nothing(
+    gateway: Gateway, new_tab: NewTab, engine: ScriptedEngine
+) -> None:
     engine.script = Script(pieces=[f"word{number} " for number in range(40)], pause=0.05)
-    tab.ask("count")
-    tab.page.get_by_text("word3 ").wait_for()
-    _cut(tab.page)
-    tab.page.context.set_offline(True)
-    time.sleep(0.5)
-    tab.page.context.set_offline(False)
-    tab.page.locator(".answer.done").wait_for()
-    assert tab.answers[0].split() == [f"word{number}" for number in range(40)]
+    with Wire(gateway.port) as wire:
+        tab = new_tab(wire)
+        asked: list[str] = []
+        tab.page.on("request", lambda request: asked.append(request.method))
+        tab.ask("count")
+        tab.page.get_by_text("word3 ").wait_for()
+        wire.lose(0.5)
+        tab.page.locator(".answer.done").wait_for()
+        assert tab.answers[0].split() == [f"word{number}" for number in range(40)]
+        assert asked.count("POST") > 1
     assert len(engine.seen) == 1
+
+
+def test_a_long_loss_of_the_connection_is_told_and_no_other_answer_takes_its_place(
+    new_gateway: NewGateway, new_tab: NewTab, engine: ScriptedEngine
+) -> None:
+    engine.script = LONG
+    with new_gateway(ZEPHYR_IDEMPOTENCY_GRACE="0.1") as gateway, Wire(gateway.port) as wire:
+        tab = new_tab(wire)
+        tab.ask("count")
+        tab.page.get_by_text("word3 ").wait_for()
+        wire.lose(1.0)
+        tab.page.locator(".answer.broken").wait_for()
+        assert "not whole" in tab.page.get_by_role("alert").inner_text()
+        assert tab.answers[0].startswith("word0")
+        assert [seen.wait(2.0) for seen in engine.seen] == ["aborted"] * len(engine.seen)
 
 
 def test_an_engine_that_breaks_is_not_taken_for_an_end(tab: Tab, engine: ScriptedEngine) -> None:
@@ -145,9 +163,9 @@ def test_an_engine_that_breaks_is_not_taken_for_an_end(tab: Tab, engine: Scripte
     tab.page.locator(".answer.broken").wait_for()
     assert tab.answers[0].startswith("One")
     assert tab.page.get_by_role("alert").inner_text()
-    engine.script = Script(pieces=["Whole"])
+    engine.script = Script(pieces=["Well again"])
     tab.press("Another answer")
-    tab.page.get_by_text("Whole").wait_for()
+    tab.page.get_by_text("Well again").wait_for()
 
 
 def test_a_refusal_is_shown_in_the_words_of_the_api(tab: Tab, engine: ScriptedEngine) -> None:
@@ -169,11 +187,3 @@ def test_on_a_telephone_everything_can_be_reached(new_tab: NewTab, engine: Scrip
     tab.press("Close the list")
     tab.press("Settings")
     tab.press("Close settings")
-
-
-def _cut(page: Any) -> None:
-    """Break every connection of the page, as a network that goes away does: `set_offline` lets open ones live."""
-    session = page.context.new_cdp_session(page)
-    session.send("Network.enable")
-    session.send("Network.emulateNetworkConditions", {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0})
-    session.send("Network.emulateNetworkConditions", {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1})
