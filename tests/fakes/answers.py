@@ -196,7 +196,7 @@ def metrics(
     lines = [f"# TYPE {name} {kind}\n{sample}{labels} {float(value)}\n" for kind, name, sample, value in rows]
     first = "vllm:time_to_first_token_seconds"
     histogram = (
-        f"# TYPE {first} histogram\n{first}_bucket{{le=\"+Inf\",{labels[1:]} {float(first_tokens)}\n"
+        f'# TYPE {first} histogram\n{first}_bucket{{le="+Inf",{labels[1:]} {float(first_tokens)}\n'
         f"{first}_count{labels} {float(first_tokens)}\n{first}_sum{labels} {first_token_seconds}\n"
     )
     return ("".join(lines) + histogram).encode()

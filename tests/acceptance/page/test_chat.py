@@ -112,7 +112,9 @@ def test_a_rating_is_in_the_log(tab: Tab, engine: ScriptedEngine, gateway: Gatew
     assert gateway.get(f"/log/exchanges/{exchange['id']}").json["feedback"]["rating"] == 1
 
 
-def test_a_reload_keeps_the_conversation_and_goes_on_with_its_answer(tab: Tab, engine: ScriptedEngine) -> None:
+def test_a_reload_keeps_the_conversation_and_goes_on_with_its_answer(
+    tab: Tab, engine: ScriptedEngine
+) -> None:
     tab.said("before")
     engine.script = Script(pieces=[f"word{number} " for number in range(40)], pause=0.05)
     tab.ask("while it is written")

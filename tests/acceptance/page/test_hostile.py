@@ -33,7 +33,9 @@ def test_what_a_model_writes_stays_text(tab: Tab, engine: ScriptedEngine) -> Non
     assert tab.page.evaluate("window.ran") is None
     prose = tab.page.locator(".prose")
     for tag in ("img", "script", "style", "iframe", "svg", "form", "base", "math"):
-        assert prose.locator(tag).count() == (0 if tag != "svg" else prose.locator("figcaption svg").count()), tag
+        assert prose.locator(tag).count() == (
+            0 if tag != "svg" else prose.locator("figcaption svg").count()
+        ), tag
     links = prose.locator("a").evaluate_all("all => all.map((one) => one.getAttribute('href'))")
     assert all(link is None or link.startswith("http://192.0.2.1/") for link in links)
     styled = "all => all.filter((one) => one.style.length || one.className === 'app').length"
@@ -54,6 +56,8 @@ def test_the_policy_lets_nothing_inline_run(tab: Tab, engine: ScriptedEngine, ga
     tab.faults.clear()
 
 
-@pytest.mark.parametrize("path", ["/chat/../app.py", "/chat/assets/../index.html", "/chat/assets/%2e%2e/index.html"])
+@pytest.mark.parametrize(
+    "path", ["/chat/../app.py", "/chat/assets/../index.html", "/chat/assets/%2e%2e/index.html"]
+)
 def test_nothing_but_the_page_is_served(gateway: Gateway, engine: ScriptedEngine, path: str) -> None:
     assert gateway.get(path).status == 404

@@ -55,7 +55,9 @@ def test_a_thousand_turns_scroll_and_grow_without_stutter(tab: Tab, engine: Scri
 
 
 def test_a_very_long_answer_never_freezes_the_page(tab: Tab, engine: ScriptedEngine) -> None:
-    paragraph = "Some **bold** and `code` words in a paragraph that is neither short nor long.\n\n- a\n- b\n\n"
+    paragraph = (
+        "Some **bold** and `code` words in a paragraph that is neither short nor long.\n\n- a\n- b\n\n"
+    )
     text = paragraph * 120 + "```python\n" + "value = compute(1, 2)  # a line\n" * 350 + "```\nThe end.\n"
     assert len(text) > 20_000
     pieces = [text[place : place + 25] for place in range(0, len(text), 25)]
