@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.acceptance.gateway import ROOT
+from tests.acceptance.gateway import ROOT, Gateway
 from tests.acceptance.page.conftest import NewTab, Tab
 from tests.fakes.engine import Script, ScriptedEngine
 
@@ -11,8 +11,10 @@ MARKDOWN = "# Title\n\nText with a [link](https://example.org).\n\n```python\nx 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(new_tab: NewTab, engine: ScriptedEngine, scheme: str) -> None:
-    """In the chat with its settings, in a menu, and in the charts."""
+def test_axe_finds_nothing(
+    new_tab: NewTab, engine: ScriptedEngine, gateway: Gateway, scheme: str
+) -> None:
+    """In the chat with its settings, in a menu, in the charts, and on the welcome page."""
     if not AXE.is_file():
         pytest.skip("axe-core is not there: setup/page.py fetches it with the page's other packages")
     tab = new_tab(color_scheme=scheme, bypass_csp=True)
@@ -25,6 +27,9 @@ def test_axe_finds_nothing(new_tab: NewTab, engine: ScriptedEngine, scheme: str)
     _look(tab)
     tab.press("Live")
     tab.page.locator(".chart canvas").first.wait_for()
+    _look(tab)
+    tab.page.goto(gateway.url + "/")
+    tab.page.locator("summary").first.click()
     _look(tab)
 
 
