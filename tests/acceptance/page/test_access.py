@@ -11,9 +11,7 @@ MARKDOWN = "# Title\n\nText with a [link](https://example.org).\n\n```python\nx 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(
-    new_tab: NewTab, engine: ScriptedEngine, gateway: Gateway, scheme: str
-) -> None:
+def test_axe_finds_nothing(new_tab: NewTab, engine: ScriptedEngine, gateway: Gateway, scheme: str) -> None:
     """In the chat with its settings, in a menu, in the charts, and on the welcome page."""
     if not AXE.is_file():
         pytest.skip("axe-core is not there: setup/page.py fetches it with the page's other packages")

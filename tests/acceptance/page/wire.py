@@ -52,10 +52,13 @@ class Wire:
                 client, _ = self._listener.accept()
             except OSError:
                 return  # closed
-            if self._away.is_set():
+            try:
+                if self._away.is_set():
+                    raise ConnectionError
+                server = socket.create_connection(self._to)
+            except OSError:  # the gateway has gone
                 client.close()
                 continue
-            server = socket.create_connection(self._to)
             self._open += [client, server]
             for one, other in ((client, server), (server, client)):
                 threading.Thread(target=_carry, args=(one, other), name="wire", daemon=True).start()
