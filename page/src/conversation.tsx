@@ -89,7 +89,7 @@ export function Conversation() {
 }
 
 function Beginning() {
-  const { description, example, path, title } = endpoint.value;
+  const { description, example, main, path, title } = endpoint.value;
   const model = engine.value.model;
   return (
     <div class="column beginning">
@@ -98,7 +98,7 @@ function Beginning() {
       {example && (
         <button type="button" class="example" onClick={() => ask(example)}>
           <span>For example</span>
-          <code>{example}</code>
+          <code class={main === "code" ? "mono" : ""}>{example}</code>
         </button>
       )}
       {model && <p class="quiet">Answers come from {model}. A model makes mistakes: check what matters.</p>}

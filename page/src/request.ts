@@ -9,9 +9,10 @@ export function bodyOf(thread: Thread, turn: Turn): Record<string, unknown> {
 /** A stateless request: all that was said, in the branch of this turn. */
 function chatBody(thread: Thread, turn: Turn): Record<string, unknown> {
   const system = String(turn.fields["system_message"] ?? "");
-  const said = ancestors(thread, turn.parent).flatMap((one) => [
+  const answered = ancestors(thread, turn.parent).filter((one) => one.answer);
+  const said = answered.flatMap((one) => [
     { role: "user", content: one.question },
-    ...(one.answer ? [{ role: "assistant", content: one.answer }] : []),
+    { role: "assistant", content: one.answer },
   ]);
   const { maxNewTokens, doSample, temperature, topK, topP } = turn.sampling;
   return {

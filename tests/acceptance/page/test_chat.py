@@ -177,6 +177,9 @@ def test_a_refusal_is_shown_in_the_words_of_the_api(tab: Tab, engine: ScriptedEn
     tab.ask("hot")
     tab.page.locator(".answer.failed").wait_for()
     assert "temperature" in tab.page.get_by_role("alert").inner_text()
+    tab.press("Back to the defaults")
+    tab.said("cool")
+    assert [message["content"] for message in engine.one().json["messages"]] == ["cool"]
 
 
 def test_on_a_telephone_everything_can_be_reached(new_tab: NewTab, engine: ScriptedEngine) -> None:
