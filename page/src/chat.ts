@@ -1,7 +1,7 @@
 /** The conversation on the screen, and the answers that are being written, in this one and in others. */
 import { type Signal, computed, effect, signal } from "@preact/signals";
 import { type Answer, Answering } from "./answering.ts";
-import { get, send, told } from "./api.ts";
+import { Refused, get, send, told } from "./api.ts";
 import { options, samplingNow } from "./options.ts";
 import { recall, remember } from "./memory.ts";
 import { refreshHistory } from "./history.ts";
@@ -10,6 +10,7 @@ import { type Thread, type Turn, emptyThread, path, showing, withTurn } from "./
 
 const CURRENT = "zephyr.thread";
 const SAVE_EVERY_MS = 1000;
+const RECORDED_AFTER_MS = [300, 1000];
 
 export const thread = signal<Thread>(emptyThread());
 export const turns = computed(() => path(thread.value));
@@ -145,11 +146,16 @@ async function settle(ended: Thread, answer: Answer): Promise<void> {
 
 async function conversationOf(answer: Answer): Promise<string | undefined> {
   if (!answer.exchange || answer.state === "failed") return undefined;
-  try {
-    return (await get<{ conversation_id: string }>(`/log/exchanges/${answer.exchange}`)).conversation_id;
-  } catch {
-    return undefined; // the log cannot be read now: the conversation stays one of this browser
+  for (const pause of [0, ...RECORDED_AFTER_MS]) {
+    await new Promise((resolve) => setTimeout(resolve, pause));
+    try {
+      return (await get<{ conversation_id: string }>(`/log/exchanges/${answer.exchange}`)).conversation_id;
+    } catch (error) {
+      // What was stopped is recorded a moment later. Where the log cannot be read the conversation stays this browser's.
+      if (!(error instanceof Refused && error.status === 404)) return undefined;
+    }
   }
+  return undefined;
 }
 
 /** Change a thread, wherever it is: on the screen, behind it, or both. */

@@ -58,8 +58,8 @@ class Tab:
     @property
     def answers(self) -> list[str]:
         """The answers on the screen."""
-        texts: list[str] = self.page.locator(".answer .prose").all_inner_texts()
-        return texts
+        texts: list[str] = self.page.locator(".answer .prose").all_text_contents()
+        return [text.rstrip("\n") for text in texts]
 
 
 NewTab = Callable[..., Tab]
@@ -86,6 +86,7 @@ def new_tab(browser: Any, gateway: Gateway) -> Iterator[NewTab]:
     contexts: list[Any] = []
 
     def open(at: Gateway | Wire = gateway, path: str = "/chat/", **options: Any) -> Tab:
+        own = at.url
         context = browser.new_context(**options)
         context.set_default_timeout(8000)
         contexts.append(context)
@@ -94,9 +95,9 @@ def new_tab(browser: Any, gateway: Gateway) -> Iterator[NewTab]:
         tab.page.add_init_script(_WATCH_THE_POLICY)
         tab.page.on("pageerror", lambda error: tab.faults.append(str(error)))
         tab.page.on("console", lambda line: _note(tab, line))
-        tab.page.on("request", lambda request: _note_host(tab, request.url, at.url))
-        tab.page.on("websocket", lambda socket: _note_host(tab, socket.url, at.url))
-        tab.page.goto(at.url + path)
+        tab.page.on("request", lambda request: _note_host(tab, request.url, own))
+        tab.page.on("websocket", lambda socket: _note_host(tab, socket.url, own))
+        tab.page.goto(own + path)
         tab.page.get_by_label("Message", exact=True).wait_for()
         return tab
 

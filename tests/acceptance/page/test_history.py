@@ -18,16 +18,20 @@ def test_a_conversation_is_opened_with_its_branches_in_another_browser(
     tab: Tab, new_tab: NewTab, engine: ScriptedEngine
 ) -> None:
     tab.said("Tell me of heaps")
+    tab.said("Shorter")
     engine.script = Script(pieces=["The other answer"])
     tab.press("Another answer")
     tab.page.get_by_text("2/2").wait_for()
     other = new_tab()
     other.page.get_by_role("button", name="Tell me of heaps", exact=True).first.click()
     other.page.get_by_text("The other answer").wait_for()
-    assert other.page.locator(".said").all_inner_texts() == ["Tell me of heaps"]
+    other.press("Branch before")
+    assert other.page.locator(".said").all_text_contents() == ["Tell me of heaps", "Shorter"]
+    assert other.answers[1].startswith("Hello, world.")
+    other.press("Next branch")
     other.said("Go on")
     told = [message["content"] for message in engine.seen[-1].json["messages"]]
-    assert told == ["Tell me of heaps", "The other answer", "Go on"]
+    assert told == ["Tell me of heaps", "Hello, world.", "Shorter", "The other answer", "Go on"]
 
 
 def test_what_was_said_is_found_by_its_words(tab: Tab, engine: ScriptedEngine, gateway: Gateway) -> None:

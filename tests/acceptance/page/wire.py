@@ -15,14 +15,12 @@ class Wire:
         self._to = ("127.0.0.1", port)
         self._open: list[socket.socket] = []
         self._away = threading.Event()
-
-    @property
-    def url(self) -> str:
+        self.url = ""
         """Where the gateway is for those who are behind the network."""
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self) -> Self:
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, name="wire", daemon=True).start()
         return self
 
