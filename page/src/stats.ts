@@ -76,8 +76,10 @@ export const engine = computed(() => {
 export async function watchReadiness(): Promise<void> {
   for (;;) {
     try {
-      const response = await fetch(address("/readyz"));
-      readiness.value = { told: (await response.json()) as Readiness, at: Date.now() };
+      const headers: HeadersInit = key.value ? { authorization: `Bearer ${key.value}` } : {};
+      const told = (await (await fetch(address("/readyz"), { headers })).json()) as Partial<Readiness>;
+      // An answer without parts is a refusal, which says nothing of them.
+      readiness.value = told.parts ? { told: { ready: told.ready === true, parts: told.parts }, at: Date.now() } : null;
     } catch {
       const away: Part = { ready: false, problem: "The gateway cannot be reached.", seconds: 0, detail: {} };
       readiness.value = { told: { ready: false, parts: { gateway: away } }, at: Date.now() };

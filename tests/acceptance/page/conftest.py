@@ -7,12 +7,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from adapters.web.chat_page import BUILT
 from tests.acceptance.gateway import Gateway
 from tests.acceptance.page.wire import Wire
-
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
 CHROMIUM = shutil.which("chromium")
 _ARGUMENTS = [
@@ -33,7 +32,7 @@ _WATCH_THE_POLICY = """
 class Tab:
     """A page, and what it did that it must not do."""
 
-    page: Any
+    page: Page
     faults: list[str] = field(default_factory=list)
     hosts: set[str] = field(default_factory=set)
     """Other hosts that it asked for something."""
@@ -66,24 +65,24 @@ NewTab = Callable[..., Tab]
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Any]:
+def browser() -> Iterator[Browser]:
     """Debian's Chromium, with an empty profile for each tab."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium on this machine: apt-get install chromium")
     if not (BUILT / "index.html").is_file():
         pytest.skip("the page is not built: setup/page.py builds it, which needs npm's registry")
-    with playwright.sync_playwright() as started:
+    with sync_playwright() as started:
         browser = started.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS)
         yield browser
         browser.close()
 
 
 @pytest.fixture
-def new_tab(browser: Any, gateway: Gateway) -> Iterator[NewTab]:
+def new_tab(browser: Browser, gateway: Gateway) -> Iterator[NewTab]:
     """Opens the page in a browser of its own. At the end nothing may have been asked of another host, nothing refused by
     the policy, and no error raised."""
     tabs: list[Tab] = []
-    contexts: list[Any] = []
+    contexts: list[BrowserContext] = []
 
     def open(at: Gateway | Wire = gateway, path: str = "/chat/", **options: Any) -> Tab:
         own = at.url
@@ -115,7 +114,7 @@ def tab(new_tab: NewTab) -> Tab:
     return new_tab()
 
 
-def _note(tab: Tab, line: Any) -> None:
+def _note(tab: Tab, line: ConsoleMessage) -> None:
     # The browser itself logs each answer that is an error and each lost socket, which some tests are about.
     expected = ("Failed to load resource", "WebSocket connection to")
     if line.type == "error" and not line.text.startswith(expected):

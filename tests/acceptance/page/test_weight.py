@@ -2,6 +2,8 @@
 
 import json
 
+from playwright.sync_api import Route
+
 from tests.acceptance.page.conftest import NewTab, Tab
 from tests.fakes.engine import Script, ScriptedEngine
 
@@ -73,12 +75,12 @@ def test_a_key_is_asked_for_and_sent_in_a_header(new_tab: NewTab, engine: Script
     tab = new_tab()
     refusal = {"error": {"message": "Give a key.", "type": "x", "param": None, "code": "no_key"}}
 
-    def guard(route: object) -> None:
-        headers = route.request.headers  # type: ignore[attr-defined]
+    def guard(route: Route) -> None:
+        headers = route.request.headers
         if headers.get("authorization") == "Bearer secret-key":
-            route.fallback()  # type: ignore[attr-defined]
+            route.fallback()
         else:
-            route.fulfill(status=401, json=refusal)  # type: ignore[attr-defined]
+            route.fulfill(status=401, json=refusal)
 
     tab.page.route("**/v1/**", guard)
     tab.page.reload()
