@@ -54,13 +54,15 @@ from adapters.refusals import install as install_refusals
 from adapters.responses import documentation as responses_documentation
 from adapters.responses.api import ResponsesApi
 from adapters.settings import Settings
+from adapters.web import chat_page
 from adapters.web import routes as web_routes
 from adapters.zephyr import routes as zephyr_routes
 from adapters.zephyr.endpoint import load as load_endpoints
 from adapters.zephyr.formatting import Formatter
 from adapters.zephyr.question import Questioner
 
-_OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
+_OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json", "/chat", "/chat/"})
+_OPEN_FOLDERS = ("/static/", "/chat/assets/")
 
 
 class Gateway:
@@ -188,6 +190,7 @@ class Gateway:
         sockets = {gpu_routes.LIVE_PATH: gpu_routes.LIVE_SUMMARY}
         api.include_router(web_routes.routes(describe=openapi, sockets=sockets, watch=self._watch))
         api.mount("/static", StaticFiles(directory=web_routes.STATIC))
+        chat_page.add(api)
         return api
 
     def _counting(self) -> Store:
@@ -262,7 +265,7 @@ class Gateway:
 
 def _without_key(path: str) -> Caller | None:
     """Whether a gateway that needs keys lets anybody call this: what tells how to call it, and that it is there."""
-    return NOBODY if path in _OPEN or path.startswith("/static/") else None
+    return NOBODY if path in _OPEN or path.startswith(_OPEN_FOLDERS) else None
 
 
 class _BrowsersOnly(CORSMiddleware):

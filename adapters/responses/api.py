@@ -9,6 +9,7 @@ from adapters.completions.relay import Completions
 from adapters.completions.run import ExchangeLog
 from adapters.conversations.deletion import Deletion
 from adapters.conversations.repository import ExchangeRepository
+from adapters.conversations.whole import WholeConversations
 from adapters.engine.watch import EngineWatch
 from adapters.responses import conversation_routes, routes
 from adapters.responses.answering import Answering
@@ -39,6 +40,7 @@ class ResponsesApi:
     ) -> None:
         self._settings = settings
         self._list = ConversationList(exchanges)
+        self._whole = WholeConversations(exchanges, deletion)
         repository = ResponseRepository(exchanges)
         conversations = ConversationRepository(exchanges, settings.log.log_page_bytes)
         history = History(exchanges, conversations, repository)
@@ -71,6 +73,7 @@ class ResponsesApi:
             routes.routes(self._responses, server),
             conversation_routes.list_routes(self._list),
             conversation_routes.routes(self._conversations, server),
+            conversation_routes.whole_routes(self._whole, self._conversations),
         ]
 
     @asynccontextmanager

@@ -31,6 +31,8 @@ class Engine(Protocol):
     prompt_tokens: int
     generation_tokens: int
     metrics_page: bytes
+    first_tokens: int
+    first_token_seconds: float
 
     @property
     def running(self) -> int:
@@ -149,6 +151,8 @@ class Connection:
                 prompt_tokens=engine.prompt_tokens,
                 generation_tokens=engine.generation_tokens,
                 kv_usage=0.25,
+                first_tokens=engine.first_tokens,
+                first_token_seconds=engine.first_token_seconds,
             )
         return engine.metrics_page
 
@@ -255,6 +259,8 @@ class Connection:
     def _note_tokens(self, asked: Asked, script: Script) -> None:
         self.engine.prompt_tokens += asked.prompt_tokens
         self.engine.generation_tokens += len(script.pieces) * asked.choices
+        self.engine.first_tokens += 1
+        self.engine.first_token_seconds += script.silence + script.pause
 
 
 def _head(status: int, headers: list[tuple[str, str]]) -> bytes:

@@ -42,6 +42,8 @@ class ScriptedEngine:
         self.prompt_tokens = 0
         self.generation_tokens = 0
         self.metrics_page = b""
+        self.first_tokens = 0
+        self.first_token_seconds = 0.0
         self._port = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="scripted engine", daemon=True)
