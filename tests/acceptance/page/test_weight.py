@@ -2,9 +2,7 @@
 
 import json
 
-from playwright.sync_api import Route
-
-from tests.acceptance.page.conftest import NewTab, Tab
+from tests.acceptance.page.conftest import Tab
 from tests.fakes.engine import Script, ScriptedEngine
 
 MOST_BYTES = 300_000
@@ -68,25 +66,3 @@ def test_a_very_long_answer_never_freezes_the_page(tab: Tab, engine: ScriptedEng
     tab.said("write much")
     tab.page.get_by_text("The end.").wait_for()
     assert tab.page.evaluate("window.longest") < LONGEST_FRAME_MS
-
-
-def test_a_key_is_asked_for_and_sent_in_a_header(new_tab: NewTab, engine: ScriptedEngine) -> None:
-    """Where the API wants one: told here by an answer in its place."""
-    tab = new_tab()
-    refusal = {"error": {"message": "Give a key.", "type": "x", "param": None, "code": "no_key"}}
-
-    def guard(route: Route) -> None:
-        headers = route.request.headers
-        if headers.get("authorization") == "Bearer secret-key":
-            route.fallback()
-        else:
-            route.fulfill(status=401, json=refusal)
-
-    tab.page.route("**/v1/**", guard)
-    tab.page.reload()
-    tab.page.get_by_label("API key").fill("secret-key")
-    tab.page.keyboard.press("Enter")
-    tab.said("hello")
-    assert tab.answers == ["Hello, world."]
-    assert "secret-key" not in tab.page.url
-    assert tab.page.evaluate("Object.values(localStorage).join()").find("secret-key") < 0
