@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 from uuid_utils.compat import uuid7
 
+from adapters.access.callers import LOCAL
 from adapters.conversations.claims import Claims
 from adapters.conversations.writer import ExchangeWriter
 from adapters.database.session import create_engine
@@ -52,6 +53,7 @@ async def ask(layer: Idempotency, body: bytes = b"{}") -> bytes:
         "query_string": b"",
         "headers": [(b"idempotency-key", b"key")],
         "zephyr.request_id": uuid7(),
+        "zephyr.caller": LOCAL,
     }
     sent: list[Message] = []
     request = [{"type": "http.request", "body": body}]
