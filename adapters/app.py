@@ -175,6 +175,7 @@ class Gateway:
             version=__version__,
             description="zephyr-7b-beta on vLLM, behind OpenAI's API and the /zephyr endpoints, with a log.",
             lifespan=self._lifespan,
+            redirect_slashes=False,  # an address that is not on the list leads nowhere, and names no other
             docs_url=None,  # the framework's own pages run whatever their public address gives out
             redoc_url=None,
         )

@@ -20,7 +20,7 @@ _SHOWN = len(_SHAPE) + 4
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
 """Names of tenants and of keys."""
-Name = Annotated[str, msgspec.Meta(pattern=NAME)]
+Name = Annotated[str, msgspec.Meta(pattern=NAME + r"(?!\n)")]
 Weight = Annotated[float, msgspec.Meta(ge=0.01, le=100)]
 State = Literal["valid", "expired", "revoked"]
 

@@ -117,6 +117,8 @@ def test_a_tenant_over_the_admin_api(admin: Holder) -> None:
         {},
         {"tenant": ""},
         {"tenant": "a b"},
+        {"tenant": "a\n"},
+        {"tenant": "a", "name": "b\n"},
         {"tenant": "x", "scopes": ["everything"]},
         {"tenant": "x", "limits": {"request_per_minute": 1}},
         {"tenant": "x", "limits": {"requests_per_minute": 0}},

@@ -62,6 +62,21 @@ def test_each_route_lets_in_whoever_the_list_says(
                 assert answer.status not in (401, 405, 500), (method, path, scope)
 
 
+@pytest.mark.parametrize("second", [False, True], ids=["first", "second"])
+def test_what_is_nearly_on_the_list_is_not_there(keyed: Gateway, admin: Holder, *, second: bool) -> None:
+    """Nobody is sent on to what was perhaps meant: the address of that would be the client's own `Host`."""
+    listed = routes.SECOND if second else routes.FIRST
+    port = keyed.admin_port if second else keyed.port
+    for method, path in listed:
+        if method == "WS" or path.startswith(("/static", "/v1/models")) or path == "/":
+            continue  # in a folder, and in a model's name, slashes are names' own
+        for other in (called(path) + "/", "/" + called(path), called(path).upper(), called(path) + ";x"):
+            if "{" not in path or other[-1] == "/":
+                answer = keyed.request(method, other, None, admin.headers, port=port)
+                # 405: what is there is something else, of which this is the id.
+                assert answer.status in (404, 405), (method, other)
+
+
 def test_a_websocket_lets_in_any_key_and_no_foreign_page(keyed: Gateway, holders: dict[str, Holder]) -> None:
     address = keyed.url.replace("http", "ws")
     for path in (path for method, path in routes.FIRST if method == "WS"):
