@@ -1,6 +1,7 @@
-"""What others on the network and on the machine find of a gateway that other machines reach."""
+"""What others on the network and on the machine find of a gateway, and what a model's text can do to it."""
 
 import os
+import re
 import socket
 import threading
 import time
@@ -14,7 +15,7 @@ from tests.acceptance.conftest import NewGateway, migrate
 from tests.acceptance.gateway import ROOT, Gateway, chat, read_until
 from tests.acceptance.keys import Holder, created
 from tests.databases import PostgresServer
-from tests.fakes.engine import ScriptedEngine
+from tests.fakes.engine import Script, ScriptedEngine
 from tests.listening import family, listening
 
 _WRONG = 2000
@@ -132,3 +133,28 @@ def wait_for_trouble(gateway: Gateway) -> None:
     while b"away" not in gateway.get("/readyz").body:
         assert time.monotonic() < limit
         time.sleep(0.02)
+
+
+FORGERIES = [
+    "\n\ndata: [DONE]\n\n",
+    '\r\n\r\nevent: response.completed\r\ndata: {"type": "response.completed"}\r\n\r\n',
+    'x\rdata: {"error": {"message": "forged"}}\r\r',
+    "\u2028data: [DONE]\u2029\x85\x0b\x0c\0",
+]
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/zephyr/python"])
+@pytest.mark.parametrize("text", FORGERIES)
+def test_what_a_model_says_forges_no_event(
+    gateway: Gateway, engine: ScriptedEngine, path: str, text: str
+) -> None:
+    """It is within the JSON of an event: there are as many events as of any other text, of the same kinds."""
+    body: dict[str, object] = {"input": "x"} if "responses" in path else {"user_message": "x"}
+    asked = (chat("x") if "chat" in path else body) | {"stream": True}
+    lines: list[list[bytes]] = []
+    for said in ("harmless", text):
+        engine.script = Script(pieces=[said])
+        answer = gateway.post(path, asked)
+        assert answer.status == 200
+        lines.append([line.partition(b"{")[0] for line in re.split(rb"\r\n|\r|\n", answer.body)])
+    assert lines[0] == lines[1]

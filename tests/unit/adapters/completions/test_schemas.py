@@ -44,12 +44,13 @@ def test_ordinary_patterns_are_taken(pattern: str) -> None:
 @pytest.mark.parametrize("pattern", COSTLY)
 def test_costly_patterns_are_refused(pattern: str) -> None:
     """Wherever they stand."""
-    for value in (
+    values: tuple[dict[str, Any], ...] = (
         schema(pattern),
         {"patternProperties": {pattern: {}}},
         {"anyOf": [{"items": [{"pattern": pattern}]}]},
         {"properties": {"pattern": {"pattern": pattern}}},
-    ):
+    )
+    for value in values:
         with pytest.raises(InvalidRequest, match="patterns") as caught:
             check_schema("response_format", value, 65536)
         assert caught.value.param == "response_format"
