@@ -51,27 +51,18 @@ from adapters.openai import documentation, stored_routes
 from adapters.openai import routes as openai_routes
 from adapters.openai.door import GenerationDoor
 from adapters.refusals import install as install_refusals
-from adapters.responses import conversation_routes
 from adapters.responses import documentation as responses_documentation
-from adapters.responses import routes as response_routes
-from adapters.responses.answering import Answering
-from adapters.responses.background import Background, Following
-from adapters.responses.conversation_list import ConversationList
-from adapters.responses.conversation_repository import ConversationRepository
-from adapters.responses.conversations import Conversations
-from adapters.responses.drafts import Drafts
-from adapters.responses.history import History
-from adapters.responses.holds import Holds
-from adapters.responses.repository import ResponseRepository
-from adapters.responses.service import Responses
+from adapters.responses.api import ResponsesApi
 from adapters.settings import Settings
+from adapters.web import chat_page
 from adapters.web import routes as web_routes
 from adapters.zephyr import routes as zephyr_routes
 from adapters.zephyr.endpoint import load as load_endpoints
 from adapters.zephyr.formatting import Formatter
 from adapters.zephyr.question import Questioner
 
-_OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
+_OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json", "/chat", "/chat/"})
+_OPEN_FOLDERS = ("/static/", "/chat/assets/")
 
 
 class Gateway:
@@ -108,29 +99,13 @@ class Gateway:
         self._stored = StoredExchanges(self._history, chat.path)
         completions = GenerationDoor("/v1/completions", CompletionRequest, self._completions, settings)
         doors: dict[str, GenerationDoor[Any]] = {door.path: door for door in (chat, completions)}
-        open_responses = ResponseRepository(self._history)
-        kept = ConversationRepository(self._history, settings.log.log_page_bytes)
-        self._holds = Holds(open_responses, kept, settings.responses.response_lease)
-        self._answering = Answering(self._completions, self._log, self._holds)
-        self._background = Background(
-            self._answering, open_responses, settings.responses.max_background_responses
-        )
-        history = History(self._history, kept, open_responses)
-        self._responses = Responses(
-            drafts=Drafts(history=history, holds=self._holds, watch=self._watch, settings=settings.request),
-            answering=self._answering,
-            background=self._background,
-            following=Following(self._history, open_responses),
+        self._responses = ResponsesApi(
             completions=self._completions,
-            log=self._history,
+            watch=self._watch,
+            log=self._log,
+            exchanges=self._history,
             deletion=self._deletion,
-            repository=open_responses,
-        )
-        self._conversations = Conversations(
-            repository=kept,
-            holds=self._holds,
-            history=history,
-            page_bytes=settings.log.log_page_bytes,
+            settings=settings,
         )
         self._keys = KnownKeys(settings.keys, settings.log) if settings.keys_required else None
         self._api = self._framework(list(doors.values()))
@@ -158,7 +133,13 @@ class Gateway:
             allow_origins=settings.server.allowed_origins,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
-            expose_headers=["x-request-id", "retry-after", "idempotent-replayed", *LIMIT_HEADERS],
+            expose_headers=[
+                "x-request-id",
+                "retry-after",
+                "idempotent-replayed",
+                "server-timing",
+                *LIMIT_HEADERS,
+            ],
         )
         self.asgi: ASGIApp = RequestIds(cors)
         self.admin = admin_application(
@@ -181,9 +162,8 @@ class Gateway:
         )
         api.include_router(openai_routes.routes(self._watch))
         api.include_router(stored_routes.routes(self._stored, self._deletion, self._settings.server))
-        api.include_router(response_routes.routes(self._responses, self._settings.server))
-        api.include_router(conversation_routes.list_routes(ConversationList(self._history)))
-        api.include_router(conversation_routes.routes(self._conversations, self._settings.server))
+        for router in self._responses.routers():
+            api.include_router(router)
         api.include_router(log_routes.status_routes(self._log.status))
         api.include_router(log_routes.routes(self._history, self._feedback, self._deletion))
         api.include_router(
@@ -212,6 +192,7 @@ class Gateway:
         sockets = {gpu_routes.LIVE_PATH: gpu_routes.LIVE_SUMMARY}
         api.include_router(web_routes.routes(describe=openapi, sockets=sockets, watch=self._watch))
         api.mount("/static", StaticFiles(directory=web_routes.STATIC))
+        chat_page.add(api)
         return api
 
     def _counting(self) -> Store:
@@ -237,10 +218,7 @@ class Gateway:
             stack.push_async_callback(self._close_log)
             self._upkeep.start()
             stack.push_async_callback(self._upkeep.close)
-            self._holds.start()
-            stack.push_async_callback(self._holds.end)
-            stack.push_async_callback(self._answering.end)
-            stack.push_async_callback(self._background.end)
+            await stack.enter_async_context(self._responses.running())
             self._idempotency.start()
             stack.push_async_callback(self._idempotency.close)
             self._watch.start()
@@ -289,7 +267,7 @@ class Gateway:
 
 def _without_key(path: str) -> Caller | None:
     """Whether a gateway that needs keys lets anybody call this: what tells how to call it, and that it is there."""
-    return NOBODY if path in _OPEN or path.startswith("/static/") else None
+    return NOBODY if path in _OPEN or path.startswith(_OPEN_FOLDERS) else None
 
 
 class _BrowsersOnly(CORSMiddleware):

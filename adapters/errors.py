@@ -92,7 +92,10 @@ class Overloaded(GatewayError):
 
     status = 503
     code = "overloaded"
-    retry_after = 1
+
+    def __init__(self, message: str | None = None, *, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class ShuttingDown(GatewayError):

@@ -30,15 +30,20 @@ class Server(uvicorn.Server):
     """uvicorn waits for connections before it tears the application down, and an endless stream never ends by
     itself. So streams are ended first, while the log still takes their records."""
 
-    def __init__(self, config: uvicorn.Config, gateway: Gateway, admin: "AdminServer") -> None:
+    def __init__(
+        self, config: uvicorn.Config, gateway: Gateway, admin: "AdminServer", send_buffer_bytes: int
+    ) -> None:
         super().__init__(config)
         self._gateway = gateway
         self._admin = admin
+        self._send_buffer_bytes = send_buffer_bytes
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for server in self.servers:
             for one in server.sockets:
+                # Every connection inherits it. The system's own limit is megabytes for each client that does not read.
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer_bytes)
                 _log.info("listening", event_key="listening", address=one.getsockname()[:2])
         self._admin.start()
 
@@ -87,7 +92,8 @@ def run() -> None:
         raise SystemExit(2) from None
     _collect_seldom()
     admin = AdminServer(_config(gateway.admin, settings.admin_server, lifespan="off"), listener)
-    Server(_config(gateway.asgi, settings.server, lifespan="on"), gateway, admin).run()
+    config = _config(gateway.asgi, settings.server, lifespan="on")
+    Server(config, gateway, admin, settings.server.send_buffer_bytes).run()
 
 
 def _config(

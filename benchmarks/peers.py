@@ -56,6 +56,7 @@ def ours(place: Place) -> Launch:
     settings = {
         "ZEPHYR_PORT": str(place.port),
         "ZEPHYR_ADMIN_PORT": "0",
+        "ZEPHYR_ENGINE_CONCURRENCY": "4096",  # the null engine takes all that are held at once
         "ENGINE_URL": place.engine_url,
         "DATABASE_URL": place.database_url,
         "ZEPHYR_SPOOL_DIR": str(place.folder / "spool"),

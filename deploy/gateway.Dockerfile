@@ -8,6 +8,8 @@ COPY pyproject.toml README.md LICENSE ./
 COPY adapters adapters
 COPY serving serving
 COPY zephyr zephyr
+COPY page page
+COPY setup/page.py setup/page.lock setup/hatch_page.py setup/
 RUN /opt/zephyr/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.13-slim-bookworm

@@ -1,5 +1,6 @@
 """The gateway as a service: which command runs it, with which environment. It is met over HTTP only."""
 
+import asyncio
 import os
 import sys
 from collections.abc import Mapping
@@ -16,17 +17,24 @@ class Gateway:
 
     name = "gateway"
 
-    def __init__(self, settings: Settings, *, engine_url: str, database_url: str) -> None:
+    def __init__(
+        self, settings: Settings, *, engine_url: str, database_url: str, engine_places: Mapping[str, str]
+    ) -> None:
+        """`engine_places` are the settings that fit an engine which is run here."""
         self.start_seconds = settings.start_seconds
         self.stop_seconds = settings.stop_seconds
         self.url = f"http://{address_to_ask(settings.host)}:{settings.port}"
-        self._environment = dict(os.environ) | {
-            "ENGINE_URL": engine_url,
-            "DATABASE_URL": database_url,
-            "ZEPHYR_HOME": str(settings.home),
-            "ZEPHYR_HOST": settings.host,
-            "ZEPHYR_PORT": str(settings.port),
-        }
+        self._environment = (
+            dict(os.environ)
+            | dict(engine_places)
+            | {
+                "ENGINE_URL": engine_url,
+                "DATABASE_URL": database_url,
+                "ZEPHYR_HOME": str(settings.home),
+                "ZEPHYR_HOST": settings.host,
+                "ZEPHYR_PORT": str(settings.port),
+            }
+        )
 
     async def command(self) -> Command:
         return Command(argv=[sys.executable, "-m", "adapters"], environment=self._environment)
@@ -37,6 +45,11 @@ class Gateway:
     async def until_ready(self) -> None:
         """Wait until it answers that it is alive; it may still lack an engine."""
         await until_well(self.url, "/healthz", every=_READY_POLL_SECONDS)
+
+    async def until_hung(self) -> str:
+        """Nobody looks for that."""
+        never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        return await never
 
     def down(self) -> None:
         """Its socket goes with it."""

@@ -92,6 +92,11 @@ class Postgres:
         self._published.parent.mkdir(exist_ok=True, mode=0o700)
         self._published.write_text(f"{self.url}\n")
 
+    async def until_hung(self) -> str:
+        """Nobody looks for that."""
+        never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        return await never
+
     def down(self) -> None:
         """Its address is no longer to be found."""
         self._published.unlink(missing_ok=True)

@@ -68,6 +68,18 @@ class Settings(BaseSettings):
     engine_kv_cache_gib: float | None = Field(
         None, gt=0, description="Memory for the KV cache in GiB. Without it, what suits the hardware."
     )
+    engine_concurrency: int | None = Field(
+        None,
+        ge=1,
+        description="Generations that the engine runs at once; more wait in the gateway. Without it, 256 on a GPU and 16 "
+        "on a processor.",
+    )
+    engine_spare: int | None = Field(
+        None,
+        ge=0,
+        description="Places beyond these, which the gateway gives to tenants that have nothing running. Without it, an "
+        "eighth of them.",
+    )
     engine_max_queued: int = Field(
         2048, ge=1, description="Requests that wait in the engine before it refuses more."
     )
@@ -83,6 +95,12 @@ class Settings(BaseSettings):
     )
     engine_check_seconds: float = Field(
         180.0, gt=0, description="Seconds that one question of the check before readiness may take."
+    )
+    engine_silence_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds without a sign of work after which the engine is restarted; more than its longest step "
+        "takes.",
     )
     start_tries: int = Field(3, ge=1, description="Starts in a row that may fail before a part is given up.")
     restart_seconds: float = Field(

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from serving.engine import hardware, profile
+from serving.engine.profile import Places
 from serving.engine.service import Engine
 from serving.errors import CannotRun
 from serving.gateway import Gateway, migrations
@@ -32,7 +34,12 @@ async def up(settings: Settings, tell: Tell) -> None:
     async def run(supervisor: Supervisor) -> None:
         database_url = await database(settings, supervisor, tell)
         engine = Engine(settings, supervisor.run_once, tell)
-        gateway = Gateway(settings, engine_url=settings.engine_url or engine.url, database_url=database_url)
+        gateway = Gateway(
+            settings,
+            engine_url=settings.engine_url or engine.url,
+            database_url=database_url,
+            engine_places={} if settings.engine_url else (await places_here(settings)).environment,
+        )
         await supervisor.run_once("migrations", migrations(os.environ, database_url))
         supervisor.start(gateway)
         await supervisor.until_ready("gateway")
@@ -73,6 +80,11 @@ async def database_alone(settings: Settings, tell: Tell, announce: Callable[[str
         await supervisor.until_given_up("postgres")
 
     await run_supervised(settings, tell, ["postgres"], run)
+
+
+async def places_here(settings: Settings) -> Places:
+    """How many generations an engine on this machine runs at once."""
+    return profile.places(await asyncio.to_thread(hardware.look), settings)
 
 
 async def database(settings: Settings, supervisor: Supervisor, tell: Tell) -> str:

@@ -34,6 +34,9 @@ class Service(Protocol):
     async def until_ready(self) -> None:
         """Return once it is ready; raise StartFailed or CannotRun if it never will be."""
 
+    async def until_hung(self) -> str:
+        """Return what is wrong once it runs and works no more; wait for ever where nobody looks."""
+
     def down(self) -> None:
         """Take back what was announced: it has ended, or is about to."""
 
@@ -178,13 +181,13 @@ class Keeper:
             self.ready.set()
             up_since = time.monotonic()
             self._tell(self._service.name, "ready", f"ready after {up_since - began:.1f} s")
-            status = await self._child.ended()
+            why = await self._until_over(self._child)
         finally:
             self._service.down()
             await self._child.stop(self._service.stop_seconds)
         if time.monotonic() - up_since > STEADY_SECONDS:
             self._failures = 0
-        raise self._failure(f"ended by itself ({describe_exit(status)})", self._child)
+        raise self._failure(why, self._child)
 
     async def _until_ready(self, child: Child) -> None:
         ready = asyncio.create_task(self._service.until_ready())
@@ -200,6 +203,19 @@ class Keeper:
             await ready
         finally:
             ready.cancel()
+            ended.cancel()
+
+    async def _until_over(self, child: Child) -> str:
+        """Wait until it has ended or hangs, and say which."""
+        hung = asyncio.create_task(self._service.until_hung())
+        ended = asyncio.create_task(child.ended())
+        try:
+            await asyncio.wait({hung, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                return f"ended by itself ({describe_exit(ended.result())})"
+            return await hung
+        finally:
+            hung.cancel()
             ended.cancel()
 
     def _failure(self, what: str, child: Child) -> StartFailed:

@@ -77,6 +77,12 @@ def make_dev() -> None:
 def make_own_environment(part: str) -> None:
     """The dev lock holds everything that the gateway's does, in the same versions: it satisfies both."""
     environment = Environment(CHECKOUT / ".venv")
+    fill_own_environment(environment, part)
+    # The gateway runs without the page, and says how to build it: what fails here is told, and no more.
+    subprocess.run([str(environment.python), str(LOCKS / "page.py"), "--once"], check=False)
+
+
+def fill_own_environment(environment: Environment, part: str) -> None:
     lock = LOCKS / f"{part}.lock"
     stamp = stamp_of(lock, CHECKOUT / "pyproject.toml")
     if environment.has(part, stamp):

@@ -8,6 +8,7 @@ from tests.databases import fetch
 BESIDE = {
     "feedback": "exchange_id, caller, given_at, rating) VALUES ($1, $2, now(), 1",
     "idempotent_answers": "fingerprint, exchange_id, holder, expires_at, caller, key) VALUES ($1, $1, $1, now(), $2, CAST(CAST($1 AS uuid) AS text)",
+    "conversation_titles": "conversation_id, caller, title) VALUES ($1, $2, 'Named'",
     "conversations": "id, created_at, caller, metadata) VALUES ($1, now(), $2, '{}'",
     "conversation_items": "id, conversation_id, item) SELECT $1, $1, '{}' WHERE ($2 <> ''",
     "open_responses": "id, lease_until, background, caller, model, metadata, parameters, input)"

@@ -1,22 +1,119 @@
-"""The generations that are open, and how many may be."""
+"""The generations that are open: how many may be, how many are at the engine, and who is next."""
 
 import asyncio
+import math
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from adapters.access.client import Tell
+from adapters.access.fairness import FairQueue, Job
 from adapters.errors import GatewayError, Overloaded, ShuttingDown
 from adapters.settings import AccessSettings
 
 _LEAVING_SECONDS = 3.0
+_LONGEST_RETRY_SECONDS = 60  # OpenAI's SDKs pass over longer ones
+_NEWEST = 1 / 16  # share of the newest in what is usual
 
 
-class Slot:
-    """One open generation: it can be stopped from outside, and frees its place when it is left."""
+class TooManyWaiting(Overloaded):
+    """As many of your requests wait as this server lets wait for one user; try again in a moment."""
 
-    def __init__(self, admission: "Admission") -> None:
+    status = 429
+    type = "rate_limit_error"
+    code = "too_many_waiting"
+
+
+class WaitedTooLong(Overloaded):
+    """The server had no room for this request in time; try again later."""
+
+
+class Slot(Job):
+    """One open generation: it waits for its turn, can be stopped from outside, and frees its place when it is left."""
+
+    __slots__ = (
+        "_admission",
+        "_began",
+        "_counted",
+        "_interrupt",
+        "_most",
+        "_stopped_by",
+        "_turn",
+        "runs",
+        "waits",
+    )
+
+    def __init__(self, admission: "Admission", prompt_tokens: int) -> None:
+        super().__init__(prompt_tokens)
+        self.waits = False
+        self.runs = False
         self._admission = admission
+        self._began = 0.0
+        self._counted: Callable[[], int] | None = None
+        self._most = math.inf
+        self._turn: asyncio.Future[None] | None = None
         self._interrupt: Callable[[GatewayError], None] | None = None
         self._stopped_by: GatewayError | None = None
+
+    def count(self, tokens: Callable[[], int] | None, most: int | None) -> None:
+        """Say how the tokens of the answer are counted while it comes, and how many it may have.
+
+        Without the first, of a plain answer that shows nothing until its end, they are guessed from the time it took.
+        """
+        self._counted = tokens
+        if most is not None:
+            self._most = most
+
+    def produced(self) -> float:
+        """How many tokens the answer has so far."""
+        if self._counted is not None:
+            return self._counted()
+        return min(self._admission.tokens_a_second * self.seconds, self._most)
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been running."""
+        return time.monotonic() - self._began
+
+    @property
+    def priority(self) -> int:
+        """What the engine is told; it takes memory from the highest first."""
+        return self._admission.priority(self)
+
+    async def turn(self, tell: Tell | None) -> None:
+        """Wait until it may go to the engine.
+
+        Raises:
+            WaitedTooLong: its turn did not come in time.
+            GatewayError: it was stopped.
+        """
+        loop = asyncio.get_running_loop()
+        turn = self._turn = loop.create_future()
+        timer = loop.call_later(self._admission.longest_wait, self._waited_too_long)
+        try:
+            self.on_stop(self._end_waiting)
+            if tell is not None:
+                await self._tell_until(turn, tell)
+            await turn
+        finally:
+            timer.cancel()
+            self._interrupt = self._turn = None
+        if self._stopped_by is not None:
+            raise self._stopped_by
+
+    async def _tell_until(self, turn: "asyncio.Future[None]", tell: Tell) -> None:
+        told = None
+        while not (await asyncio.wait([turn], timeout=self._admission.tell_seconds))[0]:
+            place = self._admission.place(self)
+            if place != told:
+                await tell(place)
+                told = place
+
+    def go(self) -> None:
+        """Say that it runs from now on."""
+        self.waits, self.runs = False, True
+        self._began = time.monotonic()
+        self._end_turn()
 
     def on_stop(self, interrupt: Callable[[GatewayError], None]) -> None:
         """Say how the work is interrupted; at once, if it was stopped already."""
@@ -31,39 +128,80 @@ class Slot:
             if self._interrupt is not None:
                 self._interrupt(error)
 
-    def leave(self) -> None:
-        """Free the place. Leaving twice is leaving once."""
+    def leave(self, prompt_tokens: int | None = None, produced: int | None = None) -> None:
+        """Free the place, and say what it took, as far as that is known. Leaving twice is leaving once."""
         self._interrupt = None
-        self._admission._left(self)
+        self._admission.left(self, prompt_tokens, produced)
+
+    def _end_waiting(self, _: GatewayError) -> None:
+        self._admission.withdraw(self)
+        self._end_turn()
+
+    def _end_turn(self) -> None:
+        if self._turn is not None and not self._turn.done():
+            self._turn.set_result(None)
+
+    def _waited_too_long(self) -> None:
+        if self.waits:
+            self.stop(WaitedTooLong(retry_after=self._admission.seconds_to_wait()))
 
 
 class Admission:
-    """Lets generations in, up to a number, until it is closed."""
+    """Lets generations in and to the engine, up to a number of each, until it is closed.
+
+    Whoever finds a place at the engine takes it at once. The others wait, each tenant in its order, and go as the
+    counters of `fairness` say.
+    """
 
     def __init__(self, settings: AccessSettings) -> None:
+        self.longest_wait = settings.longest_wait
+        self.tell_seconds = settings.place_told_after
+        self.tokens_a_second = 0.0
+        """What one generation usually gets."""
         self._limit = settings.max_open_generations
+        self._limit_of_tenant = settings.max_waiting_of_tenant
+        self._places = settings.engine_concurrency
+        self._spare = settings.engine_spare
+        self._queue: FairQueue[Slot] = FairQueue()
         self._open: set[Slot] = set()
         self._empty = asyncio.Event()
         self._empty.set()
         self._closed = False
+        self._turns = Turns()
 
     @property
     def open(self) -> int:
-        """How many generations are open."""
+        """How many generations are open: those that wait and those at the engine."""
         return len(self._open)
 
-    def enter(self) -> Slot:
-        """A place for one generation.
+    @property
+    def waiting(self) -> int:
+        """How many wait for a place at the engine."""
+        return self._queue.waiting
+
+    def enter(self, tenant: str, weight: float, prompt_tokens: int) -> Slot:
+        """A place for one generation, at the engine or, if it `waits`, in the queue. `prompt_tokens` are an estimate.
 
         Raises:
             ShuttingDown: no more are taken.
-            Overloaded: all places are taken.
+            Overloaded: as many are open as may be.
+            TooManyWaiting: as many of this tenant's wait as may.
         """
         if self._closed:
             raise ShuttingDown
+        queue = self._queue
         if len(self._open) >= self._limit:
-            raise Overloaded
-        slot = Slot(self)
+            raise Overloaded(retry_after=self._turns.seconds(queue.waiting))
+        slot = Slot(self, prompt_tokens)
+        if not queue.waiting and queue.running < self._places:
+            queue.start(slot, tenant, weight)
+            slot.go()
+        else:
+            if (ahead := queue.waiting_of(tenant)) >= self._limit_of_tenant:
+                raise TooManyWaiting(retry_after=self._turns.seconds(ahead))
+            slot.waits = True
+            queue.wait(slot, tenant, weight)
+            self._fill()
         self._open.add(slot)
         self._empty.clear()
         return slot
@@ -83,7 +221,71 @@ class Admission:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._empty.wait(), _LEAVING_SECONDS)
 
-    def _left(self, slot: Slot) -> None:
+    # --- for slots
+
+    def priority(self, slot: Slot) -> int:
+        """What the engine is told of a generation that goes there."""
+        return self._queue.priority(slot)
+
+    def place(self, slot: Slot) -> int:
+        """About which one in the queue it is."""
+        return self._queue.place(slot)
+
+    def seconds_to_wait(self) -> int:
+        """After how many seconds those who wait now will be through."""
+        return self._turns.seconds(self._queue.waiting)
+
+    def withdraw(self, slot: Slot) -> None:
+        """Take it out of the queue, if it is there."""
+        if slot.waits:
+            slot.waits = False
+            self._queue.withdraw(slot)
+
+    def left(self, slot: Slot, prompt_tokens: int | None, produced: int | None) -> None:
+        """Free its place for another."""
+        self.withdraw(slot)
+        if slot.runs:
+            slot.runs = False
+            self._finish(slot, prompt_tokens, produced)
+            self._fill()
         self._open.discard(slot)
         if not self._open:
             self._empty.set()
+
+    def _finish(self, slot: Slot, prompt_tokens: int | None, produced: int | None) -> None:
+        if produced and (seconds := slot.seconds) > 0:
+            self.tokens_a_second += (produced / seconds - self.tokens_a_second) * _NEWEST
+        self._queue.finish(
+            slot,
+            slot.prompt_tokens if prompt_tokens is None else prompt_tokens,
+            slot.produced() if produced is None else produced,
+        )
+
+    def _fill(self) -> None:
+        """Give the free places to those whose turn it is."""
+        queue = self._queue
+        while queue.waiting and queue.running < self._places + self._spare:
+            slot = queue.next(newcomer=queue.running >= self._places)
+            if slot is None:
+                return
+            self._turns.note(last=not queue.waiting)
+            slot.go()
+
+
+class Turns:
+    """How quickly those who wait get their turn, for as long as somebody waits."""
+
+    def __init__(self) -> None:
+        self._usual = 0.0
+        self._latest: float | None = None
+
+    def note(self, *, last: bool) -> None:
+        """One got its turn; with `last` nobody waits any more."""
+        now = time.monotonic()
+        if self._latest is not None:
+            self._usual += (now - self._latest - self._usual) * _NEWEST
+        self._latest = None if last else now
+
+    def seconds(self, waiting: int) -> int:
+        """After how many seconds so many will have had their turn: at least 1."""
+        return max(1, min(math.ceil(waiting * self._usual), _LONGEST_RETRY_SECONDS))

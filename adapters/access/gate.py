@@ -27,6 +27,7 @@ _VISIT = {
     b"sec-fetch-mode": b"navigate",
     b"sec-fetch-dest": b"document",
 }  # https://www.w3.org/TR/fetch-metadata/
+_WITHOUT_HOST = ("1.0", None)
 
 
 class HeadTooLarge(InvalidRequest):
@@ -41,6 +42,12 @@ class ForeignPage(Forbidden):
 
     # It could not read the answer, and would learn from how long that takes: https://xsleaks.dev
     code = "cross_site_not_allowed"
+
+
+class AmbiguousHost(InvalidRequest):
+    """A request names the server that it is meant for, once (RFC 9112, 3.2)."""
+
+    code = "invalid_host"
 
 
 def request_id(scope: Scope) -> UUID:
@@ -144,17 +151,23 @@ class Gate:
                 raise TooLarge(f"The request body is larger than {self._settings.max_body_bytes} bytes.")
             if name == b"content-encoding" and value.lower() != b"identity":
                 raise UnsupportedMediaType("Send the body uncompressed.", param="content-encoding")
+            if name == b"transfer-encoding" and value.lower() != b"chunked":
+                raise UnsupportedMediaType("Send the body uncompressed.", param="transfer-encoding")
             if name == b"origin":
                 origin = value.decode("latin-1")
             elif name == b"sec-fetch-site":
                 elsewhere = value == b"cross-site"
             elif name == b"host":
+                if host is not None:
+                    raise AmbiguousHost
                 host = value.decode("latin-1")
                 if self._hosts is not None and _name(host) not in self._hosts:
                     # A foreign page whose own name leads here is of the same origin, for the browser.
                     raise Forbidden("This server is not called by this name.", code="host_not_allowed")
         if size > self._settings.max_header_bytes:
             raise HeadTooLarge
+        if host is None and scope.get("http_version") not in _WITHOUT_HOST:
+            raise AmbiguousHost
         if scope["type"] != "http":
             return
         if origin is not None and scope["method"] not in _SAFE_METHODS:
@@ -213,9 +226,10 @@ def _answering(send: Send) -> Send:
 
 
 def _name(host: str) -> str:
-    """The name in a `host` header, without the port."""
+    """The name in a `host` header, without the port; empty where there is something else."""
     name = host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
-    return name.lower()
+    rest = host[len(name) :]
+    return name.lower() if not rest or rest[1:].isdigit() else ""
 
 
 def _within(length: bytes, limit: int) -> bool:

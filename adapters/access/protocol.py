@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any, cast
 
 import httptools
+import structlog
 import uuid_utils
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -15,6 +16,7 @@ from adapters.access.gate import HeadTooLarge, RequestIds, respond
 from adapters.errors import GatewayError, InvalidRequest, Overloaded
 from adapters.settings import ServerSettings
 
+_log = structlog.get_logger(__name__)
 _MOST_WAITING = 64  # requests behind the one that is being answered on the same connection
 
 
@@ -27,6 +29,7 @@ def bounded_protocol(settings: ServerSettings) -> type[HttpToolsProtocol]:
         _keep_alive = False
         _leaving = False
         _timer: asyncio.TimerHandle | None = None
+        _taking: asyncio.TimerHandle | None = None
         _running: RequestResponseCycle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own
@@ -52,8 +55,32 @@ def bounded_protocol(settings: ServerSettings) -> type[HttpToolsProtocol]:
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_waiting()
+            self._has_taken()
             self._tell_gone()
             super().connection_lost(exc)
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._await_taking()
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            if not self.transport.is_closing():
+                self._has_taken()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            if self.transport.is_closing():
+                self._await_taking()
+
+        def timeout_keep_alive_handler(self) -> None:
+            self._close()
+
+        def on_url(self, url: bytes) -> None:
+            if not self.url and url[:1] not in (b"/", b"*"):
+                # Whole URLs name a server beside the `host` header, and one of the two would be overlooked.
+                raise ValueError("this is no path")
+            super().on_url(url)
 
         def on_header(self, name: bytes, value: bytes) -> None:
             if not self._head_complete:  # what comes after a body is for nobody
@@ -166,6 +193,20 @@ def bounded_protocol(settings: ServerSettings) -> type[HttpToolsProtocol]:
             else:
                 self._refuse(TooSlow())
 
+        def _await_taking(self) -> None:
+            """A client that takes nothing would hold its place, the engine's work and a connection for ever."""
+            if self._taking is None:
+                self._taking = self.loop.call_later(settings.send_timeout, self._takes_nothing)
+
+        def _has_taken(self) -> None:
+            if self._taking is not None:
+                self._taking.cancel()
+                self._taking = None
+
+        def _takes_nothing(self) -> None:
+            _log.info("a client took nothing of its answer and was cut off", event_key="client_stalled")
+            self.transport.abort()
+
         def _tell_gone(self) -> None:
             """Tell every request that is open that its client has gone; uvicorn tells the newest only."""
             for cycle in self._open():
@@ -182,7 +223,13 @@ def bounded_protocol(settings: ServerSettings) -> type[HttpToolsProtocol]:
                 self.transport.abort()
             elif not self.transport.is_closing():
                 self.transport.write(_answer(error))
+                self._close()
+
+        def _close(self) -> None:
+            """Close once the client has taken what is on its way to it."""
+            if not self.transport.is_closing():
                 self.transport.close()
+                self._await_taking()
 
         def _leave(self) -> None:
             """Say no more, and let the client finish: it would lose its answer if the connection were reset."""
@@ -190,7 +237,7 @@ def bounded_protocol(settings: ServerSettings) -> type[HttpToolsProtocol]:
                 self._leaving = True
                 self._stop_waiting()
                 self.transport.write_eof()
-                self._timer = self.loop.call_later(settings.body_timeout, self.transport.close)
+                self._timer = self.loop.call_later(settings.body_timeout, self._close)
 
     return BoundedProtocol
 

@@ -10,7 +10,7 @@ import msgspec
 from adapters.access.admission import Admission
 from adapters.access.client import Client
 from adapters.completions import events
-from adapters.completions.estimate import most_tokens
+from adapters.completions.estimate import most_tokens, prompt_tokens
 from adapters.completions.events import EventReader
 from adapters.completions.generation import Completion, Generation
 from adapters.completions.markers import Markers
@@ -90,7 +90,7 @@ class Completions:
         """Make a whole answer. It is in the log when this returns.
 
         Raises:
-            GatewayError: nothing was generated, or it broke; in the log as what it was, if the engine was asked.
+            GatewayError: nothing was generated, or it broke; in the log as what it was, if it had a place.
         """
         run, body = await self._begin(generation, client)
         try:
@@ -128,7 +128,7 @@ class Completions:
         With `usage` the stream keeps the engine's event that counts tokens.
 
         Raises:
-            GatewayError: the engine gave no answer; in the log as what it was, if the engine was asked.
+            GatewayError: the engine gave no answer; in the log as what it was, if it had a place.
         """
         run, body = await self._begin(generation, client)
         try:
@@ -168,11 +168,12 @@ class Completions:
 
     async def _begin(self, generation: Generation, client: Client) -> tuple[Run, bytes]:
         self._log.require_ready()
-        limited = is_limited(generation.caller)
+        caller = generation.caller
+        limited = is_limited(caller)
         model, body = self._for_engine(generation, counted=limited)
         quota = await self._quota(generation, model, body, client) if limited else None
         try:
-            slot = self._admission.enter()
+            slot = self._admission.enter(caller.tenant, caller.weight, prompt_tokens(len(body)))
         except GatewayError:
             if quota is not None:
                 quota.settle(0, begun=False)

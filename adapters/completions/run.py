@@ -11,7 +11,9 @@ import structlog
 
 from adapters.access.admission import Slot
 from adapters.access.client import Client, ClientGone
+from adapters.completions.estimate import allowed_tokens
 from adapters.completions.generation import Generation
+from adapters.completions.shares import with_share
 from adapters.completions.transcript import Transcript
 from adapters.conversations.errors import ExchangeRefused, LogUnavailable
 from adapters.conversations.exchange import Exchange, Outcome
@@ -64,7 +66,11 @@ class Run:
         self._began = time.monotonic()
         self._started_at = datetime.now(UTC)
         self._first_token_ms: float | None = None
+        self._refused = False
         self._recorded = False
+        request, allowed = generation.request, allowed_tokens(generation.request)
+        most = None if allowed is None else allowed * (request.n or 1)
+        slot.count(self.transcript.tokens_so_far if request.stream else None, most)
         client.watch(slot.stop)
 
     @property
@@ -73,14 +79,19 @@ class Run:
         return self.generation.conversation_id or self.generation.id
 
     async def ask(self, body: bytes) -> Connection:
-        """Send the request to the engine and wait for its status.
+        """Send the request to the engine when it is its turn, and wait for its status.
 
         Raises:
             GatewayError: the engine refused, cannot be reached, broke off, or the run was stopped.
         """
-        generation = self.generation
+        generation, slot = self.generation, self._slot
+        if slot.waits:
+            await slot.turn(self._client.tell_place)
+            self._client.note_wait(self._elapsed_ms())
+        body = with_share(body, generation.caller.tenant, slot.priority)
         connection = await self._engine.post(generation.path, body, generation.id.bytes.hex(), self._opened)
         if connection.status != 200:
+            self._refused = True
             raise refusal(connection.status, await read_all(connection, _LARGEST_REFUSAL_BYTES))
         return connection
 
@@ -121,7 +132,7 @@ class Run:
     def close(self) -> None:
         """Give everything back. A run that nobody ended is recorded as broken off, by whom it was."""
         self._client.unwatch(self._slot.stop)
-        self._slot.leave()
+        self._leave()
         if self._connection is not None:
             self._engine.release(self._connection)
             self._connection = None
@@ -129,6 +140,16 @@ class Run:
             self._recorded = True
             with suppress(LogUnavailable, ExchangeRefused):
                 self._commit_broken(_interruption())
+
+    def _leave(self) -> None:
+        """Free the place, at the engine's own count of tokens where there is one."""
+        usage = self.transcript.usage
+        if usage is not None:
+            self._slot.leave(usage.prompt_tokens, usage.completion_tokens or 0)
+        elif self._refused or self._connection is None:
+            self._slot.leave(0, 0)
+        else:
+            self._slot.leave()
 
     def _commit_broken(self, error: GatewayError) -> asyncio.Future[None]:
         with suppress(GatewayError):  # the rest of an answer may be unreadable; what was read before stands

@@ -30,6 +30,7 @@ class Transcript:
         self._size = 0
         self._unread: list[bytes] = []
         self._unread_bytes = 0
+        self._tokens_read = 0
         self._messages: dict[int, _Message] = {}
         self._counts: dict[int, int] = {}
         """Of a stream whose events count, the tokens of each choice so far."""
@@ -58,8 +59,16 @@ class Transcript:
         for chunk in events.chunks(b"".join(pieces)):
             self.add_chunk(chunk)
 
+    def tokens_so_far(self) -> int:
+        """About how many tokens have come: one for each event, two more for a stream's first and last.
+
+        This is asked of every stream at once, and so looks into nothing.
+        """
+        return self._tokens_read + len(self._unread)
+
     def add_chunk(self, chunk: Chunk) -> None:
         """Take in one event, or a whole plain answer."""
+        self._tokens_read += len(chunk.choices)
         if chunk.usage is not None:
             self.usage = self._counted(chunk.usage, chunk.choices)
         self.fingerprint = chunk.system_fingerprint or self.fingerprint

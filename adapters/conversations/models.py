@@ -1,4 +1,4 @@
-"""The tables of exchanges, of feedback on them, and of kept answers."""
+"""The tables of exchanges, of feedback on them, of conversations' titles, and of kept answers."""
 
 from datetime import datetime
 from uuid import UUID
@@ -90,6 +90,16 @@ class FeedbackRow(Base):
     preferred_over: Mapped[UUID | None] = mapped_column(Uuid)
     rating: Mapped[int | None] = mapped_column(SmallInteger)
     comment: Mapped[str | None] = mapped_column(Text)
+
+
+class ConversationTitleRow(Base):
+    """What a caller calls a conversation. No foreign key: a conversation is its exchanges, and has no row of its own."""
+
+    __tablename__ = "conversation_titles"
+
+    conversation_id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    caller: Mapped[str] = mapped_column(Text, primary_key=True)
+    title: Mapped[str] = mapped_column(Text)
 
 
 class IdempotentAnswerRow(Base):

@@ -1,4 +1,4 @@
-"""What is left elsewhere of exchanges whose partition was dropped: feedback, kept answers, events, items.
+"""What is left elsewhere of exchanges whose partition was dropped: feedback, kept answers, events, items, titles.
 
 They are fewer than the exchanges, and none of them is partitioned: they go some at a time, while the log is in use. A
 gateway that is killed in between leaves them to the next look.
@@ -24,6 +24,12 @@ _EMPTY_CONVERSATIONS = """
           AND NOT EXISTS (SELECT FROM exchanges WHERE conversation_id = conversations.id)
         LIMIT $2))"""
 
+_TITLES_OF_NOTHING = """
+    DELETE FROM conversation_titles WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM conversation_titles AS one WHERE conversation_id < $1
+          AND NOT EXISTS (SELECT FROM exchanges WHERE conversation_id = one.conversation_id)
+        LIMIT $2))"""
+
 
 async def forget_before(connection: Connection, first_kept: UUID) -> int:
     """Remove what belongs to exchanges with lower ids than this; how much it was.
@@ -35,7 +41,9 @@ async def forget_before(connection: Connection, first_kept: UUID) -> int:
         old = f"SELECT ctid FROM {table} WHERE {column} < $1 LIMIT $2"  # noqa: S608  # names of ours
         delete = f"DELETE FROM {table} WHERE ctid = ANY(ARRAY({old}))"  # noqa: S608
         removed += await _remove(connection, delete, first_kept)
-    return removed + await _remove(connection, _EMPTY_CONVERSATIONS, first_kept)
+    for statement in (_EMPTY_CONVERSATIONS, _TITLES_OF_NOTHING):
+        removed += await _remove(connection, statement, first_kept)
+    return removed
 
 
 async def _remove(connection: Connection, statement: str, first_kept: UUID) -> int:

@@ -156,16 +156,17 @@ class ExchangeRepository:
         common = bool(rows) and rows[0]["hits"] > _MOST_HITS
         return said if common else _exchanges.c.id.in_([row["id"] for row in rows])
 
-    async def conversation(self, caller: str, of: UUID) -> Conversation:
+    async def conversation(self, caller: str, of: UUID, *, exact: bool = False) -> Conversation:
         """What a new exchange continues: `of` is a conversation, or the exchange up to which to go.
 
-        The branch is that of the newest answered exchange.
+        The branch is that of the newest answered exchange; `exact`, that of the exchange `of` itself, which may have the
+        id of its conversation.
 
         Raises:
             ExchangeNotFound: this caller has no such conversation or exchange.
             ConversationTooLong: it has more exchanges, or longer texts, than can be continued.
         """
-        branch = await self.branch(caller, of, exact=False)
+        branch = await self.branch(caller, of, exact=exact)
         told = [one for one in branch if one.outcome in ANSWERED and one.deleted_at is None]
         return Conversation(id=branch[0].conversation_id, exchanges=told)
 

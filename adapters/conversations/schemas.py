@@ -95,6 +95,33 @@ class DeletedExchange(BaseModel):
     deleted: Literal[True] = True
 
 
+class ConversationNamed(BaseModel):
+    """What to call a conversation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$")] | None = Field(
+        description="`null` takes it back: the list shows the first words again."
+    )
+
+
+class ConversationNamedView(BaseModel):
+    """A conversation that was renamed."""
+
+    object: Literal["conversation"] = "conversation"
+    id: UUID
+    title: str | None
+
+
+class DeletedConversation(BaseModel):
+    """What was said in a conversation is gone, or some of it."""
+
+    object: Literal["conversation.deleted"] = "conversation.deleted"
+    id: UUID
+    deleted: int = Field(description="Exchanges that this request deleted.")
+    has_more: bool = Field(description="Whether there are more: then repeat the request.")
+
+
 class FeedbackGiven(BaseModel):
     """What to change of the feedback on an exchange: only the members that are there. `null` takes one back."""
 

@@ -47,16 +47,22 @@ class Link:
             RefusedData: the database will not have what was in it.
         """
         self._asked_at = time.monotonic()
+        # asyncpg swallows a cancellation in the middle of a large batch, and then waits for an answer to what it has not
+        # sent. Only the end of the connection wakes it.
+        giving_up = asyncio.get_running_loop().call_later(timeout, self.close)
         try:
             async with asyncio.timeout(timeout):
                 await command(await self._open())
         except (*AWAY, BadSettings) as error:
+            if _is_cancelled():
+                raise asyncio.CancelledError from None
             if blames_data(error):
                 self._answered()
                 raise RefusedData(type(error).__name__) from None
             self._lost(error)
             raise DatabaseAway from None
         finally:
+            giving_up.cancel()
             self._asked_at = None
         self._answered()
 
@@ -82,3 +88,8 @@ class Link:
         if self.away_since is None:
             self.away_since = datetime.now(UTC)
             _log.warning("the database is away", event_key="database_away", error=self.last_error)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -22,6 +22,8 @@ class EngineClient:
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         self._idle: deque[tuple[float, Connection]] = deque()
+        self._at_work: set[Connection] = set()
+        self._last_piece_at = 0.0
         url = settings.engine_url.rstrip("/")
         self._socket_path = url.removeprefix("unix:") if url.startswith("unix:") else None
         authority = "engine" if self._socket_path else url.removeprefix("http://")
@@ -39,8 +41,13 @@ class EngineClient:
         Raises:
             GatewayError: the engine cannot be reached, broke off or gave no answer in time.
         """
+
+        def at_work(connection: Connection) -> None:
+            self._at_work.add(connection)
+            opened(connection)
+
         head = _POST % (path.encode(), self._host_header, request_id.encode(), len(body))
-        return await self._send(head, body, self._settings.engine_first_byte_timeout, opened)
+        return await self._send(head, body, self._settings.engine_first_byte_timeout, at_work)
 
     async def get(self, path: str, *, timeout: float = 5.0) -> tuple[int, bytes]:
         """The status and the body of a small answer: health, models, metrics.
@@ -67,13 +74,31 @@ class EngineClient:
         finally:
             self.release(connection)
 
+    @property
+    def at_work(self) -> int:
+        """How many generations wait for the engine, or are being answered."""
+        return len(self._at_work)
+
+    @property
+    def last_piece_at(self) -> float:
+        """When the engine last sent a piece of an answer, by the event loop's clock; 0 where it never has."""
+        pieces = (one.last_byte_at for one in self._at_work if one.answering)
+        return max((*pieces, self._last_piece_at))
+
+    def stop_all(self, error: GatewayError) -> None:
+        """End every generation now: whoever reads gets this error."""
+        for connection in list(self._at_work):
+            connection.stop(error)
+
     def release(self, connection: Connection) -> None:
         """Keep a connection whose answer is complete; close any other, which ends the engine's work on it."""
+        self._left(connection)
         self._close_old()
         if (
             connection.complete
             and connection.reusable
             and connection.open
+            and not connection.held_back
             and self._settings.engine_keep_alive
         ):
             self._idle.append((asyncio.get_running_loop().time(), connection))
@@ -119,9 +144,16 @@ class EngineClient:
         try:
             await connection.answered()
         except BaseException:
+            self._left(connection)
             connection.close()
             raise
         return connection
+
+    def _left(self, connection: Connection) -> None:
+        if connection in self._at_work:
+            self._at_work.discard(connection)
+            if connection.answering:
+                self._last_piece_at = max(self._last_piece_at, connection.last_byte_at)
 
     def _take_idle(self) -> Connection | None:
         self._close_old()

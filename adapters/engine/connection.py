@@ -11,7 +11,8 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from adapters.engine.errors import EngineBroke, EngineTimeout
 from adapters.errors import GatewayError
 
-_PAUSE_READING_AT = 256 * 1024  # bytes waiting for a slow client before the engine is held back
+_REFUSALS = (b'data: {"error"', b'{"error"')  # which vLLM gives with status 200, too
+_PAUSE_READING_AT = 64 * 1024  # bytes waiting for a slow client before the engine is held back
 
 
 class StaleConnection(Exception):
@@ -40,7 +41,10 @@ class Connection(asyncio.Protocol):
         self._waiting_bytes = 0
         self._reading = True
         self._idle_timeout = 0.0
-        self._last_byte_at = 0.0
+        self.last_byte_at = 0.0
+        """By the event loop's clock."""
+        self.answering = False
+        """Whether a model's answer comes, and no refusal, for which no model is needed."""
 
     # --- what the client of this connection does with it
 
@@ -83,7 +87,7 @@ class Connection(asyncio.Protocol):
         self._waiting_bytes = 0
         if not self._reading and self._transport is not None:
             self._reading = True
-            self._last_byte_at = self._loop.time()
+            self.last_byte_at = self._loop.time()
             self._transport.resume_reading()
         return piece
 
@@ -103,6 +107,11 @@ class Connection(asyncio.Protocol):
         """Whether both ends still hold the connection."""
         return self._error is None and self._transport is not None and not self._transport.is_closing()
 
+    @property
+    def held_back(self) -> bool:
+        """Whether more has come than was read, so that nothing is taken from the engine for now."""
+        return not self._reading
+
     # --- what the event loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -113,7 +122,7 @@ class Connection(asyncio.Protocol):
             self._fail(EngineBroke())
             return
         self._started = True
-        self._last_byte_at = self._loop.time()
+        self.last_byte_at = self._loop.time()
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
@@ -146,6 +155,7 @@ class Connection(asyncio.Protocol):
             return
         if not self._body_started:
             self._body_started = True
+            self.answering = self.status == 200 and not body.startswith(_REFUSALS)
             self._watch_for_silence()
         self._pieces.append(body)
         self._waiting_bytes += len(body)
@@ -182,7 +192,7 @@ class Connection(asyncio.Protocol):
         self._timer = self._loop.call_later(self._idle_timeout, self._look_for_silence)
 
     def _look_for_silence(self) -> None:
-        silent = self._loop.time() - self._last_byte_at if self._reading else 0.0
+        silent = self._loop.time() - self.last_byte_at if self._reading else 0.0
         if silent >= self._idle_timeout:
             self._timed_out()
         else:

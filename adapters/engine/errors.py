@@ -26,6 +26,10 @@ class EngineLoading(EngineUnavailable):
     retry_after = 10
 
 
+class EngineHangs(EngineUnavailable):
+    """The engine does not work at the moment; try again shortly."""
+
+
 class EngineBroke(GatewayError):
     """The engine broke off before the answer was complete."""
 

@@ -11,7 +11,14 @@ import msgspec
 import structlog
 
 from adapters.engine.client import EngineClient
-from adapters.engine.errors import EngineLoading, EngineTimeout, EngineUnavailable, ModelNotFound
+from adapters.engine.errors import (
+    EngineHangs,
+    EngineLoading,
+    EngineTimeout,
+    EngineUnavailable,
+    ModelNotFound,
+)
+from adapters.engine.pulse import Pulse
 from adapters.errors import GatewayError
 from adapters.settings import EngineSettings
 
@@ -45,6 +52,8 @@ class EngineState:
     since: float
     """`time.monotonic()` of when the engine became ready, or was lost."""
     problem: str | None = "not reached yet"
+    hangs: bool = False
+    """Whether it is there and says it is well, and does not work."""
 
 
 class EngineWatch:
@@ -55,6 +64,8 @@ class EngineWatch:
         self._settings = settings
         self._task: asyncio.Task[None] | None = None
         self._timeouts = 0
+        self._pulse = Pulse(client, settings)
+        self._model = ""
         self.state = EngineState(since=time.monotonic())
 
     def start(self) -> None:
@@ -66,6 +77,7 @@ class EngineWatch:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await self._pulse.close()
 
     @property
     def alive(self) -> bool:
@@ -77,11 +89,12 @@ class EngineWatch:
 
         Raises:
             EngineLoading: the engine is not up.
+            EngineHangs: it is, and does not work.
             ModelNotFound: it serves no such model.
         """
         models = self.state.models
         if not self.state.ready or not models:
-            raise EngineLoading
+            raise EngineHangs if self.state.hangs else EngineLoading
         if name is None or name == self._settings.engine_model_alias:
             return models[0].id
         if any(model.id == name for model in models):
@@ -107,7 +120,17 @@ class EngineWatch:
         problem = await self._problem()
         if problem is not None:
             self._lost(problem)
-        elif not self.state.ready:
+        elif self.state.ready or self.state.hangs:
+            await self._feel()
+        else:
+            await self._meet()
+
+    async def _feel(self) -> None:
+        """Ask whether an engine that says it is well works."""
+        silence = await self._pulse.look(self._model)
+        if silence >= self._settings.engine_hang_seconds:
+            self._hangs(silence)
+        elif self.state.hangs:
             await self._meet()
 
     async def _problem(self) -> str | None:
@@ -132,6 +155,8 @@ class EngineWatch:
             return
         models = tuple(msgspec.json.decode(body, type=_ModelList).data)
         markers = await self._markers()
+        self._model = models[0].id if models else ""
+        self._pulse.begin()
         now = time.monotonic()
         self.state = EngineState(ready=True, models=models, markers=markers, since=now, problem=None)
         _log.info("the engine is up", event_key="engine_up", models=[model.id for model in models])
@@ -144,11 +169,20 @@ class EngineWatch:
                 return markers_of(msgspec.json.decode(body, type=dict[str, Any])) or None
         return None
 
+    def _hangs(self, silence: float) -> None:
+        """It takes no new requests; those that wait for it are ended once they have waited as long as any may."""
+        if not self.state.hangs:
+            _log.error("the engine hangs", event_key="engine_hangs", silent_seconds=round(silence, 1))
+            problem = "says it is well and does not work"
+            self.state = EngineState(since=time.monotonic(), problem=problem, hangs=True)
+        if silence >= self._settings.engine_idle_timeout:
+            self._client.stop_all(EngineTimeout())
+
     def _lost(self, problem: str) -> None:
         if self.state.ready:
             _log.warning("the engine is gone", event_key="engine_lost", problem=problem)
             self.state = EngineState(since=time.monotonic(), problem=problem)
-        elif self.state.problem != problem:
+        elif self.state.problem != problem or self.state.hangs:
             self.state = EngineState(since=self.state.since, problem=problem)
 
 

@@ -15,9 +15,11 @@ _WAITING = "vllm:num_requests_waiting"
 _KV_CACHE = "vllm:kv_cache_usage_perc"
 _PROMPT = "vllm:prompt_tokens_total"
 _GENERATION = "vllm:generation_tokens_total"
+_FIRST_SECONDS = "vllm:time_to_first_token_seconds_sum"
+_FIRST_COUNT = "vllm:time_to_first_token_seconds_count"
 _LONGEST_SECONDS = 60.0  # a rate over a longer time says nothing about now
 _MOST = 2.0**53  # from here on a float does not count by ones
-_NAMES = (_RUNNING, _WAITING, _KV_CACHE, _PROMPT, _GENERATION)
+_NAMES = (_RUNNING, _WAITING, _KV_CACHE, _PROMPT, _GENERATION, _FIRST_SECONDS, _FIRST_COUNT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class _Counted:
     at: float
     prompt: float
     generation: float
+    first_seconds: float
+    first_count: float
 
 
 class EngineMeter:
@@ -53,6 +57,7 @@ class EngineMeter:
             kv_cache_usage=_mean(values, _KV_CACHE),
             prompt_tokens_per_second=prompt,
             generation_tokens_per_second=generation,
+            time_to_first_token_seconds=_first(last, counted),
         )
 
     async def _values(self) -> dict[str, list[float]]:
@@ -65,7 +70,8 @@ class EngineMeter:
     def _counted(self, values: dict[str, list[float]]) -> _Counted | None:
         if _PROMPT not in values or _GENERATION not in values:
             return None
-        return _Counted(self._now(), sum(values[_PROMPT]), sum(values[_GENERATION]))
+        totals = (sum(values.get(name, ())) for name in (_PROMPT, _GENERATION, _FIRST_SECONDS, _FIRST_COUNT))
+        return _Counted(self._now(), *totals)
 
 
 def samples(metrics: bytes) -> dict[str, list[float]]:
@@ -103,6 +109,14 @@ def _rates(last: _Counted | None, now: _Counted | None) -> tuple[float | None, f
         round((now.prompt - last.prompt) / seconds, 1),
         round((now.generation - last.generation) / seconds, 1),
     )
+
+
+def _first(last: _Counted | None, now: _Counted | None) -> float | None:
+    """The mean of those requests whose first token came since the last reading; None where there were none."""
+    if last is None or now is None or now.first_count <= last.first_count:
+        return None
+    seconds = now.first_seconds - last.first_seconds
+    return round(seconds / (now.first_count - last.first_count), 4) if seconds >= 0 else None
 
 
 def _whole(values: dict[str, list[float]], name: str) -> int | None:

@@ -46,6 +46,9 @@ class EngineStats(BaseModel):
     kv_cache_usage: float | None = Field(description="Share of the KV cache in use, 0 to 1.")
     prompt_tokens_per_second: float | None
     generation_tokens_per_second: float | None
+    time_to_first_token_seconds: float | None = Field(
+        description="Mean of the requests whose first token came since the last message; null where there were none."
+    )
 
 
 class Stats(BaseModel):

@@ -8,7 +8,7 @@ import msgspec
 Headers = list[tuple[bytes, bytes]]
 
 _DONE = b"data: [DONE]\n\n"
-_PASSING = ("server_error", "requests", "tokens", "insufficient_quota")
+_PASSING = ("server_error", "rate_limit_error", "requests", "tokens", "insufficient_quota")
 """Types of errors that another try may not meet: of the server, and of limits."""
 _LAST_EVENTS = (b"event: response.completed", b"event: response.incomplete")  # of the Responses API
 

@@ -2,7 +2,7 @@
 
 from math import ceil
 
-from adapters.errors import GatewayError, InvalidRequest
+from adapters.errors import GatewayError, InvalidRequest, NotFound
 
 HEADER = "Idempotency-Key"
 
@@ -18,6 +18,12 @@ class KeyReused(InvalidRequest):
 
     status = 422
     code = "idempotency_key_reused"
+
+
+class NotRunning(NotFound):
+    """No answer is being made for this Idempotency-Key, or not by this gateway."""
+
+    code = "nothing_to_stop"
 
 
 class StillRunning(InvalidRequest):

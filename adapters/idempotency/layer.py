@@ -22,7 +22,7 @@ from adapters.conversations.writer import ExchangeWriter
 from adapters.errors import GatewayError, ShuttingDown
 from adapters.idempotency.answer import Answer, decode, encode
 from adapters.idempotency.asked import fingerprint_of, key_of
-from adapters.idempotency.errors import HEADER, KeyReused, StillRunning
+from adapters.idempotency.errors import HEADER, KeyReused, NotRunning, StillRunning
 from adapters.idempotency.recording import Recording
 from adapters.settings import Settings
 
@@ -71,12 +71,21 @@ class Idempotency:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; errors before the first byte are raised."""
-        takes = scope["type"] == "http" and scope["method"] == "POST" and self._generates(scope["path"])
+        takes = (
+            scope["type"] == "http"
+            and scope["method"] in ("POST", "DELETE")
+            and self._generates(scope["path"])
+        )
         key = key_of(scope) if takes else None
         if key is None:
             await self._app(scope, receive, send)
             return
         tenant = permitted(scope, KeyScope.GENERATE).tenant
+        if scope["method"] == "DELETE":
+            self._stop(tenant, key)
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+            return
         body = await read_body(receive, self._settings.server)
         fingerprint = fingerprint_of(scope, body)
         attempt = await self._running(tenant, key, fingerprint)
@@ -106,6 +115,17 @@ class Idempotency:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._claims.close()
+
+    def _stop(self, tenant: str, key: str) -> None:
+        """End the generation of this key now, as if nobody had listened for long enough.
+
+        Raises:
+            NotRunning: this gateway makes no answer for the key.
+        """
+        attempt = self._attempts.get((tenant, key))
+        if attempt is None or attempt.recording.ended:
+            raise NotRunning(param=HEADER)
+        attempt.recording.abandon()
 
     async def _running(self, tenant: str, key: str, fingerprint: UUID) -> _Attempt | None:
         """The attempt that this request is to follow, if one is running.

@@ -72,7 +72,7 @@ class Recording:
         self._room -= len(piece)
         if self._room < 0:
             self.fail(AnswerTooLarge())
-            self._abandon()
+            self.abandon()
         elif await self._may_show(piece, more=more):
             self._show(piece, complete=not more)
 
@@ -116,6 +116,11 @@ class Recording:
             return
         self._error, self._broken = error, True
         self._wake()
+
+    def abandon(self) -> None:
+        """Tell the application that nobody is there any more."""
+        self.open = False
+        self._abandoned.set()
 
     # --- for clients
 
@@ -171,11 +176,7 @@ class Recording:
     def _exit(self, wake: asyncio.Event) -> None:
         self._wakes.discard(wake)
         if not self._wakes and not self.ended:
-            self._leaving = asyncio.get_running_loop().call_later(self._grace, self._abandon)
-
-    def _abandon(self) -> None:
-        self.open = False
-        self._abandoned.set()
+            self._leaving = asyncio.get_running_loop().call_later(self._grace, self.abandon)
 
     def _show(self, piece: bytes, *, complete: bool) -> None:
         self._shown = True

@@ -41,7 +41,7 @@ class TenantChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
 
 
-TenantName = Annotated[str, Path(pattern=NAME)]
+TenantName = Annotated[str, Path(pattern=f"^{NAME}$")]
 
 
 def routes(keys: KeyRepository, settings: ServerSettings) -> APIRouter:

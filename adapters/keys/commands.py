@@ -49,7 +49,9 @@ def create(
             "Default: generate, read, feedback."
         ),
     ] = None,
-    days: Annotated[float | None, typer.Option(min=0, help="Days until it expires. Default: never.")] = None,
+    days: Annotated[
+        int | None, typer.Option(min=0, max=36_500, help="Days until it expires. Default: never.")
+    ] = None,
     requests_per_minute: RequestsPerMinute = None,
     tokens_per_minute: TokensPerMinute = None,
     concurrent_requests: ConcurrentRequests = None,
@@ -124,7 +126,7 @@ def show(id: Id, as_json: AsJson = False) -> None:
 def rotate(
     id: Id,
     grace: Annotated[
-        float, typer.Option(min=0, max=3e7, help="Seconds that the old secret is taken as well.")
+        int, typer.Option(min=0, max=30_000_000, help="Seconds that the old secret is taken as well.")
     ] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -143,7 +145,7 @@ def revoke(id: Id) -> None:
 def tenant(
     name: Annotated[str, typer.Argument(help="The tenant.")],
     weight: Annotated[
-        float | None, typer.Option(min=0.01, max=100, help="Its share where tenants compete; others have 1.")
+        float | None, typer.Option(help="Its share where tenants compete; others have 1.")
     ] = None,
     requests_per_minute: RequestsPerMinute = None,
     tokens_per_minute: TokensPerMinute = None,
@@ -160,6 +162,8 @@ def tenant(
 
     if not is_name(name):
         raise typer.BadParameter("names are letters, digits and . _ @ -, up to 64")
+    if weight is not None and not 0.01 <= weight <= 100:
+        raise typer.BadParameter("a weight is from 0.01 to 100", param_hint="--weight")
 
     async def set_and_show(keys: "KeyRepository") -> None:
         before = await keys.tenant(name) or Tenant(name=name)

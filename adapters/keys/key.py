@@ -18,9 +18,9 @@ LENGTH = len(_SHAPE) + 43
 """Characters of a key: its beginning, and 256 random bits in base64url."""
 _SHOWN = len(_SHAPE) + 4
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
+NAME = "[A-Za-z0-9][A-Za-z0-9._@-]{0,63}"
 """Names of tenants and of keys."""
-Name = Annotated[str, msgspec.Meta(pattern=NAME + r"(?!\n)")]
+Name = Annotated[str, msgspec.Meta(pattern=rf"^{NAME}\Z")]
 Weight = Annotated[float, msgspec.Meta(ge=0.01, le=100)]
 State = Literal["valid", "expired", "revoked"]
 

@@ -90,8 +90,10 @@ class KnownKeys:
 
     async def start(self) -> None:
         """Begin; PostgreSQL is asked once before this returns, so that the first request finds it there."""
-        with suppress(DatabaseAway, RefusedData):
+        try:
             await self._refresh()
+        except (DatabaseAway, RefusedData):
+            self._hear()  # so that it is asked again soon
         self._task = asyncio.create_task(self._keep_up(), name="known keys")
 
     async def close(self) -> None:

@@ -14,7 +14,7 @@ class TenantRow(Base):
     """Who owns keys, and what is said with them: `caller` of an exchange is a tenant's name."""
 
     __tablename__ = "tenants"
-    __table_args__ = (CheckConstraint("weight > 0", name="weight"),)
+    __table_args__ = (CheckConstraint("weight BETWEEN 0.01 AND 100", name="weight"),)
 
     name: Mapped[str] = mapped_column(Text, primary_key=True)
     weight: Mapped[float] = mapped_column(Double, server_default=text("1"))

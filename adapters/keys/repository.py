@@ -27,6 +27,8 @@ CHANNEL = "zephyr_keys"
 _keys = KeyRow.__table__
 _tenants = TenantRow.__table__
 _SHOWN = [_keys.c[name] for name in Key.__struct_fields__]
+_NO_TABLES = "The database has no tables of keys yet: run `zephyr migrate`."
+_UNDEFINED_TABLE = "42P01"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _USABLE = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
 
 
@@ -130,7 +132,7 @@ class KeyRepository:
         except (DBAPIError, NoConnectionFree, *AWAY) as error:
             if blames_data(error):
                 raise
-            raise KeysUnavailable from None
+            raise KeysUnavailable(_NO_TABLES if _misses_tables(error) else None) from None
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,6 +201,10 @@ def _key(row: RowMapping) -> Key:
 
 def _tenant(row: RowMapping) -> Tenant:
     return Tenant(name=row["name"], weight=row["weight"], limits=_limits(row["limits"]))
+
+
+def _misses_tables(error: BaseException) -> bool:
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) == _UNDEFINED_TABLE
 
 
 def _tenant_if_new(name: str) -> Any:

@@ -13,8 +13,9 @@ from starlette.types import Receive, Scope, Send
 
 from adapters.access.body import check_content_type, read_body
 from adapters.access.callers import Caller, KeyScope, permitted
-from adapters.access.client import Client
+from adapters.access.client import Client, ClientGone
 from adapters.access.gate import answer_headers, request_id
+from adapters.access.pieces import waiting_comment
 from adapters.completions.generation import Generation
 from adapters.completions.reading import read
 from adapters.completions.relay import Completions
@@ -94,15 +95,22 @@ class GenerationDoor(Generic[_R]):
         else:
             completion = await self._completions.complete(generation, client)
             length = (b"content-length", str(len(completion.body)).encode())
-            await send({"type": "http.response.start", "status": 200, "headers": [*_JSON, length]})
+            headers = [*_JSON, length, client.timing("total")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": completion.body})
 
     async def _stream(self, generation: Generation, client: Client, send: Send) -> None:
         options = generation.request.stream_options
         usage = bool(options and options.include_usage)
-        stream = await self._completions.stream(generation, client, usage=usage)
+        sending = _Sending(send)
+        client.tell_place = sending.tell_place
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": list(_EVENTS)})
+            stream = await self._completions.stream(generation, client, usage=usage)
+        except GatewayError as error:
+            await sending.fail(error)
+            return
+        try:
+            await sending.begin(client.timing("first"))
             async for piece in stream:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
@@ -134,6 +142,32 @@ class GenerationDoor(Generic[_R]):
             parameters=_encoder.encode(verbatim),
             metadata=_encoder.encode(request.metadata) if request.metadata else b"{}",
         )
+
+
+class _Sending:
+    """The head of a stream, which goes out with the first event, or earlier to a client that waits for its turn."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._begun = False
+
+    async def begin(self, *headers: tuple[bytes, bytes]) -> None:
+        """Send the head, if it has not gone out yet."""
+        if not self._begun:
+            self._begun = True
+            await self._send({"type": "http.response.start", "status": 200, "headers": [*_EVENTS, *headers]})
+
+    async def tell_place(self, place: int) -> None:
+        """Tell the client which place it has in the queue, in a comment, which no client takes for an event."""
+        await self.begin()
+        await self._send({"type": "http.response.body", "body": waiting_comment(place), "more_body": True})
+
+    async def fail(self, error: GatewayError) -> None:
+        """Tell the client of an error: raised, as its status, or in the stream if that has begun."""
+        if not self._begun:
+            raise error
+        if not isinstance(error, ClientGone):
+            await self._send({"type": "http.response.body", "body": error.event()})
 
 
 def _array(texts: Sequence[msgspec.Raw]) -> bytes:

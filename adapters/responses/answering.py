@@ -156,7 +156,13 @@ class _Stoppable(Client):
         self._client = client
         self._stops: set[Callable[[GatewayError], None]] = set()
         self._stopped_by: GatewayError | None = None
+        self.tell_place = client.tell_place if client else None
         hold.stop = self._stop
+
+    def note_wait(self, milliseconds: float) -> None:
+        """Have the client know."""
+        if self._client is not None:
+            self._client.note_wait(milliseconds)
 
     def watch(self, stop: Callable[[GatewayError], None]) -> None:
         """Have `stop` called when either ends it."""

@@ -15,7 +15,7 @@ _HIGHEST = UUID(int=2**128 - 1)
 _MOST_READ_BYTES = 64 * 1024  # an input that is longer than this is not read for its first words
 _PAGE = f"""
     SELECT newest.conversation_id AS id, newest.id AS last_exchange_id, newest.started_at AS updated_at,
-        first.started_at AS created_at, first.input, counted.exchanges, own.metadata
+        first.started_at AS created_at, first.input, counted.exchanges, own.metadata, named.title
     FROM (
         SELECT id, conversation_id, started_at FROM exchanges AS one
         WHERE caller = $1 AND id < $2 AND deleted_at IS NULL AND id = (
@@ -34,6 +34,7 @@ _PAGE = f"""
         WHERE conversation_id = newest.conversation_id AND caller = $1 AND deleted_at IS NULL
     ) AS counted
     LEFT JOIN conversations AS own ON own.id = newest.conversation_id AND own.caller = $1
+    LEFT JOIN conversation_titles AS named ON named.conversation_id = newest.conversation_id AND named.caller = $1
     ORDER BY newest.id DESC"""  # noqa: S608  # a number of ours
 """What was deleted is not there. The newest exchange of each conversation stands for it: then the newest ones are found from the newest exchange on,
 and nothing is read of conversations that were on an earlier page, or come on a later one."""
@@ -45,7 +46,8 @@ class Listed:
 
     id: UUID
     title: str | None
-    """The first words of the first message of the user; None where there are none, or the message is very long."""
+    """What its caller calls it, or the first words of the first message of the user; None where there are none, or the
+    message is very long."""
     created_at: datetime
     updated_at: datetime
     """When the newest exchange was accepted."""
@@ -77,4 +79,4 @@ class ConversationList:
 
 def _listed(row: RowMapping) -> Listed:
     values = {name: row[name] for name in _VALUES}
-    return Listed(title=first_words(row["input"]) if row["input"] else None, **values)
+    return Listed(title=row["title"] or (first_words(row["input"]) if row["input"] else None), **values)

@@ -1,6 +1,7 @@
 """`/v1/conversations`. https://platform.openai.com/docs/api-reference/conversations"""
 
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -9,6 +10,13 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from adapters.access.body import check_content_type, read_body
 from adapters.access.callers import Generator, Reader
 from adapters.completions.reading import read
+from adapters.conversations.schemas import (
+    ConversationId,
+    ConversationNamed,
+    ConversationNamedView,
+    DeletedConversation,
+)
+from adapters.conversations.whole import WholeConversations
 from adapters.responses import documentation
 from adapters.responses.conversation_list import ConversationList
 from adapters.responses.conversations import (
@@ -17,6 +25,7 @@ from adapters.responses.conversations import (
     ItemsRequest,
     MetadataRequest,
 )
+from adapters.responses.errors import ConversationNotFound
 from adapters.responses.history import conversation_of
 from adapters.responses.pages import ItemsQuery
 from adapters.responses.routes import answer
@@ -26,6 +35,9 @@ from adapters.settings import ServerSettings
 _conversations = msgspec.json.Decoder(ConversationRequest)
 _metadata = msgspec.json.Decoder(MetadataRequest)
 _items = msgspec.json.Decoder(ItemsRequest)
+_A_TITLE: dict[str, Any] = {
+    "requestBody": {"content": {"application/json": {"example": {"title": "Queues and stacks"}}}}
+}
 
 
 def routes(conversations: Conversations, settings: ServerSettings) -> APIRouter:
@@ -125,6 +137,31 @@ def list_routes(conversations: ConversationList) -> APIRouter:
         return conversation_page(
             await conversations.page(caller.tenant, limit=query.limit, after=query.after)
         )
+
+    return router
+
+
+def whole_routes(whole: WholeConversations, conversations: Conversations) -> APIRouter:
+    """The routes over any conversation as a whole, whichever door it came through."""
+    router = APIRouter(prefix="/log/conversations", tags=["Log"], responses=documentation.REFUSALS)
+
+    @router.post("/{id}", summary="Rename a conversation", openapi_extra=_A_TITLE)
+    async def rename_conversation(
+        caller: Generator, id: ConversationId, named: ConversationNamed
+    ) -> ConversationNamedView:
+        """`GET /v1/conversations` shows the title."""
+        await whole.name(caller.tenant, id, named.title)
+        return ConversationNamedView(id=id, title=named.title)
+
+    @router.delete("/{id}", summary="Delete what was said in a conversation")
+    async def delete_conversation(caller: Generator, id: ConversationId) -> DeletedConversation:
+        """In all its branches, the newest exchanges first. They stay in the log with their times, models and token counts, and
+        without their texts. A long conversation takes several requests."""
+        deleted, has_more = await whole.delete(caller.tenant, id)
+        if not has_more:
+            with suppress(ConversationNotFound):  # it was not begun by the Conversations API
+                await conversations.delete(caller, id)
+        return DeletedConversation(id=id, deleted=deleted, has_more=has_more)
 
     return router
 

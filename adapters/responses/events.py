@@ -81,7 +81,7 @@ class Narrator:
 
     def error(self, error: GatewayError) -> Iterator[Event]:
         """Something that is not the response's own went wrong."""
-        yield self._event("error", code=error.code, message=error.message, param=error.param)
+        yield self._event("error", **_told(error))
 
     def _text(self, text: str) -> Iterator[Event]:
         if self._message is None:
@@ -149,6 +149,11 @@ class Narrator:
         return event
 
 
+def told_alone(error: GatewayError) -> Iterator[Event]:
+    """An error of a response that nothing was told of before."""
+    yield {"type": "error", "sequence_number": 0, **_told(error)}
+
+
 def last_type(facts: Facts) -> str:
     """The type of a response's last event. A cancelled one has none of its own, and is incomplete."""
     return _LAST.get(facts.status, "response.incomplete")
@@ -162,6 +167,10 @@ def encoded(event: Event) -> bytes:
 def framed(type: str, event: bytes) -> bytes:
     """An event's JSON as a server-sent event. There is no end mark in this API."""
     return b"event: %b\ndata: %b\n\n" % (type.encode(), event)
+
+
+def _told(error: GatewayError) -> dict[str, Any]:
+    return {"code": error.code, "message": error.message, "param": error.param}
 
 
 def _index(item: _Item) -> int:

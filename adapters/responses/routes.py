@@ -13,12 +13,12 @@ from adapters.access.body import check_content_type, read_body
 from adapters.access.callers import Caller, Generator, Reader
 from adapters.access.client import Client, ClientGone
 from adapters.access.gate import answer_headers, request_id
-from adapters.access.pieces import Pieces
+from adapters.access.pieces import EVENTS, Pieces, begin
 from adapters.completions.reading import read
-from adapters.errors import InvalidRequest
+from adapters.errors import GatewayError, InvalidRequest
 from adapters.responses import documentation
 from adapters.responses.errors import ResponseNotFound
-from adapters.responses.events import Event, encoded, framed
+from adapters.responses.events import Event, encoded, framed, told_alone
 from adapters.responses.ids import own_id, response_id
 from adapters.responses.items import Shown
 from adapters.responses.pages import Include, ItemsQuery, page_of
@@ -132,8 +132,10 @@ async def _created(
             await _followed(responses, caller, facts, -1, client) if asked.stream else answer(response(facts))
         )
     if asked.stream:
-        return await _streamed(_framed(await responses.events(caller, asked, id, client)))
-    return answer(response(await responses.whole(caller, asked, id, client)))
+        return await begin(_framed(await responses.events(caller, asked, id, client)), client, _error_event)
+    whole = answer(response(await responses.whole(caller, asked, id, client)))
+    whole.raw_headers.append(client.timing("total"))
+    return whole
 
 
 async def _followed(
@@ -143,13 +145,9 @@ async def _followed(
         raise InvalidRequest(
             "Only a response that was created with background and stream has events to read.", param="stream"
         )
-    return await _streamed(responses.follow(caller, facts.id, after, client))
-
-
-async def _streamed(events: AsyncGenerator[bytes, None]) -> Response:
-    """The stream, once its first event is there: what goes wrong before is the status of the response."""
-    first = await anext(events, b"")
-    return Pieces(events, "text/event-stream", begun_with=first)
+    events = responses.follow(caller, facts.id, after, client)
+    first = await anext(events, b"")  # what goes wrong before is the status of the response
+    return Pieces(events, EVENTS, begun_with=first)
 
 
 async def _framed(events: AsyncGenerator[list[Event], None]) -> AsyncGenerator[bytes, None]:
@@ -159,6 +157,11 @@ async def _framed(events: AsyncGenerator[list[Event], None]) -> AsyncGenerator[b
                 yield b"".join(framed(event["type"], encoded(event)) for event in some)
     except ClientGone:
         return
+
+
+def _error_event(error: GatewayError) -> bytes:
+    """An error of a response that had not begun, in a stream that has."""
+    return b"".join(framed(event["type"], encoded(event)) for event in told_alone(error))
 
 
 def _asked_id(response_id: str) -> UUID:

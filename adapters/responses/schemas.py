@@ -28,7 +28,9 @@ class ConversationView(BaseModel):
         description="`conv_…` of those that `POST /v1/conversations` began; else the id of the first exchange. "
         "`GET /log/exchanges?conversation=` takes both."
     )
-    title: str | None = Field(description="The first words of the first message of the user.")
+    title: str | None = Field(
+        description="What you called it (`POST /log/conversations/{id}`), or the first words of the first message."
+    )
     metadata: dict[str, str]
     created_at: int = Field(description="When the first exchange was accepted, in Unix time.")
     updated_at: int = Field(description="When the newest one was.")

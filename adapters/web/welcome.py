@@ -1,18 +1,16 @@
 """What the welcome page tells: what is served, and how it is called. Made from the API's own description."""
 
-import json
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from adapters.engine.watch import EngineState
+from adapters.web.examples import call_in_each_language, listen_in_each_language
 
 MODEL_CARD = "https://huggingface.co/HuggingFaceH4/zephyr-7b-beta"
 PAPER = "https://arxiv.org/abs/2310.16944"
 _ORDER = ("Zephyr", "OpenAI", "Statistics", "Log", "Operation")
-_IN_A_PAGE = 'new WebSocket("{}", ["zephyr", "key." + key])'
 _METHODS = ("get", "post", "delete")
 
 
@@ -25,6 +23,7 @@ class EndpointCard(BaseModel):
     summary: str
     description: str
     example: str = Field(description="A command that calls it.")
+    examples: dict[str, str] = Field(description="The same in `curl`, `Python` and `JavaScript`.")
 
 
 class ModelCard(BaseModel):
@@ -68,6 +67,8 @@ def welcome(
         ),
         endpoints=sorted(cards, key=_place),
         links={
+            "chat": f"{base}/chat/",
+            "metrics": f"{base}/metrics",
             "documentation": f"{base}/docs",
             "openapi": f"{base}/openapi.json",
             "model card": MODEL_CARD,
@@ -99,35 +100,34 @@ def _endpoints(paths: Mapping[str, Any], base: str, *, keys: bool) -> Iterator[E
         for method in _METHODS:
             operation = operations.get(method)
             if operation is not None and path != "/":
-                yield EndpointCard(
+                yield _card(
                     method=method.upper(),
                     path=path,
                     group=operation.get("tags", ["Operation"])[0],
                     summary=operation.get("summary", ""),
                     description=" ".join(operation.get("description", "").split()),
-                    example=_curl(method, base + path, operation, keys=keys),
+                    examples=call_in_each_language(
+                        method.upper(), base + path, _example_body(operation), keys=keys
+                    ),
                 )
 
 
 def _sockets(sockets: Mapping[str, str], base: str, *, keys: bool) -> Iterator[EndpointCard]:
     for path, summary in sockets.items():
-        address = base.replace("http", "ws", 1) + path
-        yield EndpointCard(
+        yield _card(
             method="WS",
             path=path,
             group="Statistics",
             summary=summary,
             description="Send nothing; read a message of JSON about once a second.",
-            example=_IN_A_PAGE.format(address) if keys else f"python -m websockets {address}",
+            examples=listen_in_each_language(base.replace("http", "ws", 1) + path, keys=keys),
         )
 
 
-def _curl(method: str, url: str, operation: Mapping[str, Any], *, keys: bool) -> str:
+def _card(examples: dict[str, str], **values: str) -> EndpointCard:
+    return EndpointCard(example=examples["curl"], examples=examples, **values)
+
+
+def _example_body(operation: Mapping[str, Any]) -> object:
     content = operation.get("requestBody", {}).get("content", {}).get("application/json")
-    address = shlex.quote(url) if "{" in url else url
-    if keys:
-        address += ' -H "Authorization: Bearer $ZEPHYR_KEY"'
-    if content is None:
-        return f"curl {address}" if method == "get" else f"curl -X {method.upper()} {address}"
-    body = shlex.quote(json.dumps(content["example"], ensure_ascii=False))
-    return f"curl {address} \\\n  -H 'Content-Type: application/json' \\\n  -d {body}"
+    return None if content is None else content["example"]

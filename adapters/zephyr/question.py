@@ -18,6 +18,9 @@ from adapters.zephyr.requests import Asked, says_who_the_model_is, texts
 from adapters.zephyr.thread import Thread, thread_of
 
 _ENGINE_PATH = "/v1/chat/completions"
+_EXCHANGE = (
+    "chatcmpl-"  # before an id says that it is an exchange's, though its conversation may have the same
+)
 _PYTHON = {"python", "python3", "py"}
 
 
@@ -77,12 +80,14 @@ class Questioner:
     async def _thread(self, tenant: str, conversation: str | None) -> Thread | None:
         if conversation is None:
             return None
+        plain = conversation.removeprefix(_EXCHANGE)
         try:
-            of = UUID(conversation)
+            of = UUID(plain)
         except ValueError:
             raise _no_conversation() from None
+        exact = plain != conversation
         try:
-            return thread_of(await self._history.conversation(tenant, of))
+            return thread_of(await self._history.conversation(tenant, of, exact=exact))
         except ExchangeNotFound:
             raise _no_conversation() from None
         except ConversationTooLong as error:

@@ -37,7 +37,8 @@ class Asked(BaseModel):
     conversation: str | None = Bounds(
         None,
         max_length=64,
-        description="The `conversation` of an earlier answer, to continue it.",
+        description="The `conversation` of an earlier answer, to continue it; or `chatcmpl-` and the `id` of an answer, to "
+        "go on from that one, whatever was said after it.",
     )
 
     @property

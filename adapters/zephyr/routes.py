@@ -1,7 +1,7 @@
 """The /zephyr endpoints: one route for each file, with its validation and its entry in the API's description."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 
 from fastapi import APIRouter, Request, Response
 from uuid_utils.compat import uuid7
@@ -10,10 +10,10 @@ from adapters.access.body import read_body
 from adapters.access.callers import Caller, KeyScope, permitted
 from adapters.access.client import Client
 from adapters.access.gate import answer_headers, request_id
-from adapters.access.pieces import Pieces
+from adapters.access.pieces import Pieces, begin
 from adapters.completions.relay import Completions
 from adapters.completions.run import ExchangeLog
-from adapters.errors import InvalidRequest
+from adapters.errors import GatewayError, InvalidRequest
 from adapters.settings import Settings
 from adapters.zephyr import bodies, documentation
 from adapters.zephyr.answer import Answer, TokenCounts
@@ -23,7 +23,7 @@ from adapters.zephyr.lines import results
 from adapters.zephyr.question import Question, Questioner
 from adapters.zephyr.requests import request_model, validate
 from adapters.zephyr.streamed import NO_PROMPT, Streamed, StreamedText
-from adapters.zephyr.streaming import begin_events
+from adapters.zephyr.streaming import events_of
 
 
 def routes(
@@ -81,9 +81,17 @@ class EndpointDoor:
                 caller, self._endpoint, asked, request_id(request.scope)
             )
             if asked.stream:
-                return Pieces(await begin_events(self._streamed(question, client)), "text/event-stream")
+                return await begin(self._events(question, client), client, GatewayError.event)
             answer = await self._answer(question, client)
-        return Response(answer.json_object(), media_type="application/json")
+        response = Response(answer.json_object(), media_type="application/json")
+        response.raw_headers.append(client.timing("total"))
+        return response
+
+    async def _events(self, question: Question, client: Client) -> AsyncGenerator[bytes, None]:
+        with self._in_own_words():
+            async with aclosing(events_of(self._streamed(question, client))) as events:
+                async for event in events:
+                    yield event
 
     def _fields(self, body: bytes, query: Mapping[str, str]) -> object:
         fields = bodies.parse(body) if body.strip() else {}

@@ -1,6 +1,7 @@
 """Answers that are sent piece by piece."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from pydantic_core import to_json
 
@@ -10,34 +11,25 @@ from adapters.errors import GatewayError
 from adapters.zephyr.streamed import Streamed
 
 
-async def begin_events(streamed: Streamed) -> AsyncGenerator[bytes, None]:
-    """The server-sent events of an answer, once it has begun.
+async def events_of(streamed: Streamed) -> AsyncGenerator[bytes, None]:
+    """`{"delta": …}` events, then one with the whole answer, then the end mark; an error event takes the place of
+    the last two.
 
     Raises:
-        GatewayError: it did not begin, so that this can still be the status of the response.
+        GatewayError: before the first event, so that this can still be the status of the response.
     """
-    deltas = streamed.deltas()
-    first = await anext(deltas, "")
-    return _events(first, deltas, streamed)
-
-
-async def _events(
-    first: str, deltas: AsyncGenerator[str, None], streamed: Streamed
-) -> AsyncGenerator[bytes, None]:
-    """`{"delta": …}` events, then one with the whole answer, then the end mark; an error event takes the place of
-    the last two."""
+    begun = False
     try:
-        if first:
-            yield _event(first)
-        async for text in deltas:
-            yield _event(text)
+        async with aclosing(streamed.deltas()) as deltas:
+            async for text in deltas:
+                begun = True
+                yield _event(text)
         yield b"data: " + streamed.answer.json_object() + b"\n\n" + DONE
-    except ClientGone:
-        return
     except GatewayError as error:
-        yield error.event()
-    finally:
-        await deltas.aclose()
+        if not begun:
+            raise
+        if not isinstance(error, ClientGone):
+            yield error.event()
 
 
 def _event(text: str) -> bytes:

@@ -11,6 +11,8 @@ from serving.settings import Settings
 
 GIB = 2**30
 CPU_KV_CACHE_GIB = 2.0
+CPU_CONCURRENCY, GPU_CONCURRENCY = 16, 256
+SPARE_SHARE = 8  # one place more for so many
 CPU_WORKING_GIB = 3.0  # vLLM's three processes, beside weights and KV cache
 ENTRY = ("-m", "vllm.entrypoints.launchers.api_server.entry")
 BFLOAT16_CAPABILITY = (8, 0)
@@ -26,6 +28,25 @@ class Profile:
     reasons: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """How many generations the gateway has at the engine at once."""
+
+    usual: int
+    spare: int
+    """For tenants that have nothing there."""
+
+    @property
+    def all(self) -> int:
+        """What the engine must be able to run."""
+        return self.usual + self.spare
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same for the gateway."""
+        return {"ZEPHYR_ENGINE_CONCURRENCY": str(self.usual), "ZEPHYR_ENGINE_SPARE": str(self.spare)}
+
+
 def plan(hardware: Hardware, settings: Settings, model: Model, folder: Path) -> Profile:
     """Choose the arguments for a model whose files are in `folder`.
 
@@ -37,6 +58,7 @@ def plan(hardware: Hardware, settings: Settings, model: Model, folder: Path) -> 
     if not on_gpu:
         refuse_too_little_memory(hardware, model, dtype, kv_cache_gib(hardware, settings))
     arguments = common(settings, model, folder, dtype)
+    arguments += ["--max-num-seqs", str(places(hardware, settings).all)]
     arguments += gpu_arguments(settings, model) if on_gpu else cpu_arguments(hardware, settings)
     return Profile(
         dtype=dtype,
@@ -44,6 +66,13 @@ def plan(hardware: Hardware, settings: Settings, model: Model, folder: Path) -> 
         environment=common_environment(settings) | ({} if on_gpu else cpu_environment(hardware)),
         reasons=(f"{dtype}: {why}",),
     )
+
+
+def places(hardware: Hardware, settings: Settings) -> Places:
+    """As many as suit the hardware, so that the engine is busy and has hardly a queue of its own."""
+    usual = settings.engine_concurrency or (GPU_CONCURRENCY if hardware.gpus else CPU_CONCURRENCY)
+    spare = settings.engine_spare
+    return Places(usual=usual, spare=usual // SPARE_SHARE if spare is None else spare)
 
 
 def choose_dtype(hardware: Hardware, model: Model) -> tuple[str, str]:

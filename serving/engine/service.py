@@ -7,6 +7,7 @@ from serving.engine import hardware, models, profile, progress
 from serving.engine.check import Check
 from serving.engine.models import Model
 from serving.engine.prepare import Run, prepare, refuse_missing_engine
+from serving.engine.pulse import Pulse
 from serving.errors import CannotRun
 from serving.process.child import Command, inherited_environment
 from serving.readiness import until_well
@@ -88,6 +89,12 @@ class Engine:
         check = Check(url, self._model, self._settings.engine_check_seconds)
         await asyncio.to_thread(check.run)
         self._publish()
+
+    async def until_hung(self) -> str:
+        """Wait until it shows no sign of work for longer than any step of it takes."""
+        assert self._model is not None
+        pulse = Pulse(f"unix:{self._socket}", self._model.name, self._settings.engine_silence_seconds)
+        return await pulse.until_hung()
 
     def down(self) -> None:
         """Take the published name and the socket away."""

@@ -229,3 +229,16 @@ def free_port() -> int:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
         return port
+
+
+def seen_text(body: bytes) -> tuple[str, list[dict[str, Any]]]:
+    """The text that a client has read of a stream, and the errors in it; HTTP's own lines are passed over."""
+    text, errors = "", []
+    for line in body.split(b"\n"):
+        if line.startswith(b"data: {"):
+            data = json.loads(line.removeprefix(b"data: "))
+            if "error" in data:
+                errors.append(data["error"])
+            else:
+                text += "".join(choice["delta"].get("content") or "" for choice in data["choices"])
+    return text, errors

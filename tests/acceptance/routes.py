@@ -16,9 +16,10 @@ FIRST: dict[tuple[str, str], str] = {
     ("GET", "/healthz"): OPEN,
     ("GET", "/openapi.json"): OPEN,
     ("GET", "/readyz"): OPEN,
-    ("GET", "/static/docs.js"): OPEN,
-    ("GET", "/static/welcome.css"): OPEN,
-    ("GET", "/static/zephyr.svg"): OPEN,
+    ("FILES", "/static"): OPEN,
+    ("FILES", "/chat/assets"): OPEN,
+    ("GET", "/chat"): OPEN,
+    ("GET", "/chat/"): OPEN,
     ("GET", "/v1/models"): ANY_KEY,
     ("GET", "/v1/models/{model:path}"): ANY_KEY,
     ("GET", "/zephyr/gpu-stats"): ANY_KEY,
@@ -45,6 +46,8 @@ FIRST: dict[tuple[str, str], str] = {
     ("POST", f"{_CONVERSATIONS}/{{conversation_id}}/items"): "generate",
     ("GET", f"{_CONVERSATIONS}/{{conversation_id}}/items/{{item_id}}"): "read",
     ("DELETE", f"{_CONVERSATIONS}/{{conversation_id}}/items/{{item_id}}"): "generate",
+    ("POST", "/log/conversations/{id}"): "generate",
+    ("DELETE", "/log/conversations/{id}"): "generate",
     ("GET", "/log/exchanges"): "read",
     ("GET", "/log/exchanges/{id}"): "read",
     ("DELETE", "/log/exchanges/{id}"): "generate",
@@ -98,7 +101,7 @@ def vllms() -> Iterator[tuple[str, str]]:
 
 
 def found(application: Any) -> set[tuple[str, str]]:
-    """Every route behind an application of ours; a folder of files as each file of it."""
+    """Every route behind an application of ours; a folder of files as one."""
     routes = {("POST", path) for path in getattr(application, "_doors", ())}
     for inner in ("_app", "app", "_rest"):
         if hasattr(application, inner):
@@ -110,8 +113,8 @@ def _of_framework(router: Any) -> Iterator[tuple[str, str]]:
     for route in getattr(router, "routes", ()):
         if hasattr(route, "original_router"):
             yield from _of_framework(route.original_router)
-        elif folder := getattr(getattr(route, "app", None), "directory", None):
-            yield from (("GET", f"{route.path}/{file.name}") for file in folder.iterdir())
+        elif hasattr(getattr(route, "app", None), "directory"):
+            yield "FILES", route.path
         else:
             methods: set[str] = getattr(route, "methods", None) or {"WS"}
             yield from ((method, route.path) for method in methods - {"HEAD"})

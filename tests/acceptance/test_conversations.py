@@ -258,9 +258,11 @@ def test_one_response_at_a_time(
     """While a conversation is answered nothing else is added, from here or from another gateway; afterwards it is."""
     conversation = client.conversations.create()
     engine.scripts["slow"] = Script(pieces=("word ",) * 12, pause=0.1)
-    slow: Any = client.responses.create(model=MODEL, input="slow", conversation=conversation.id, stream=True)
-    next(iter(slow))
     with new_gateway() as other, other.openai() as elsewhere:
+        slow: Any = client.responses.create(
+            model=MODEL, input="slow", conversation=conversation.id, stream=True
+        )
+        next(iter(slow))
         for one in (client, elsewhere):
             with pytest.raises(openai.ConflictError) as caught:
                 one.responses.create(model=MODEL, input="fast", conversation=conversation.id)

@@ -256,3 +256,21 @@ def test_replay_is_quick(gateway: Gateway, engine: ScriptedEngine, key: str) -> 
         ask(gateway, key, chat())
         times.append(time.monotonic() - began)
     assert min(times) < 0.05
+
+
+def test_a_generation_is_stopped_by_its_key_without_waiting_for_its_client(
+    gateway: Gateway, engine: ScriptedEngine, key: str
+) -> None:
+    """At once, and what came is in the log as what it is; there is nothing to stop afterwards."""
+    engine.script = SLOW
+    with gateway.opened("POST", CHAT, chat(stream=True), {"idempotency-key": key}) as response:
+        response.read(10)
+        began = time.monotonic()
+        stopped = gateway.request("DELETE", CHAT, None, {"idempotency-key": key})
+        assert (stopped.status, stopped.body) == (204, b"")
+        assert engine.one().wait() == "aborted"
+        assert time.monotonic() - began < 1
+        assert b"[DONE]" not in response.read()
+    again = gateway.request("DELETE", CHAT, None, {"idempotency-key": key})
+    assert (again.status, again.error["code"]) == (404, "nothing_to_stop")
+    assert gateway.request("DELETE", CHAT, None).status == 405

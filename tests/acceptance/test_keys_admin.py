@@ -67,6 +67,7 @@ def test_the_command_sets_a_tenants_weight_and_limits(log_url: str) -> None:
         (("create", "x", "--scope", "everything"), "scopes are"),
         (("show", "00000000-0000-0000-0000-000000000000"), "There is no such key"),
         (("tenant", "x", "--weight", "0"), "0.01"),
+        (("tenant", "x", "--weight", "nan"), "0.01"),
     ],
 )
 def test_the_command_says_what_it_does_not_take(log_url: str, words: tuple[str, ...], said: str) -> None:
@@ -76,7 +77,10 @@ def test_the_command_says_what_it_does_not_take(log_url: str, words: tuple[str, 
     assert "Traceback" not in done.stderr
 
 
-def test_the_command_needs_the_database() -> None:
+def test_the_command_needs_the_database(empty_database_url: str) -> None:
+    """Where it is, and with its tables."""
+    bare = command(empty_database_url, "create", "x")
+    assert (bare.returncode, "zephyr migrate" in bare.stderr) == (1, True)
     done = command("postgresql://nobody@/nothing?host=/no-such-folder", "create", "x")
     assert (done.returncode, done.stderr) == (1, "Keys cannot be looked up now; try again shortly.\n")
 

@@ -3,12 +3,15 @@
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.gateway import Gateway
-from tests.fakes.engine import ScriptedEngine
+from tests.acceptance.conftest import NewGateway
+from tests.acceptance.gateway import Gateway, chat, read_until
+from tests.fakes.engine import Script, ScriptedEngine
 
 _PROJECT = Path(__file__).parent / "node"
 NODE, NPM = (str(Path(sys.executable).parent / program) for program in ("node", "npm"))
@@ -48,3 +51,25 @@ def test_node_sdk_finds_everything_where_it_looks(
     """Stored completions, responses, streams, background, conversations, errors."""
     said = run(project, NODE, "stateful.mjs", gateway.url)
     assert said.count("ok ") == 6
+
+
+def test_node_sdk_passes_over_what_a_stream_that_waits_is_told(
+    new_gateway: NewGateway, engine: ScriptedEngine, project: Path
+) -> None:
+    """Comments are no events to it."""
+    places = {"ZEPHYR_ENGINE_CONCURRENCY": "1", "ZEPHYR_ENGINE_SPARE": "0"}
+    with new_gateway(ZEPHYR_PLACE_TOLD_AFTER="0.1", **places) as gateway, ThreadPoolExecutor() as threads:
+        engine.scripts = {"the first": Script(stop_after=3, ending="hang")}
+        one = gateway.send(chat("the first", stream=True))
+        read_until(one, b"Hello")
+        said = threads.submit(run, project, NODE, "waiting.mjs", gateway.url)
+        while not somebody_waits(gateway):
+            assert not said.done(), said.result()
+        one.close()
+        assert said.result().splitlines() == ["chat Hello, world.", "response Hello, world."]
+
+
+def somebody_waits(gateway: Gateway) -> bool:
+    """Whether another request that comes now is the second in the queue."""
+    with closing(gateway.send(chat("behind", stream=True))) as behind:
+        return b"place 2" in read_until(behind, b"\n\n\r\n")

@@ -14,7 +14,7 @@ from tests.fakes.engine import ScriptedEngine
 README = (ROOT / "README.md").read_text()
 ADDRESS = "localhost:8000"
 STRICT_CURL = 'curl() { command curl --fail-with-body --silent --show-error "$@"; }\n'
-NOT_IN_THE_DESCRIPTION = {"WS /zephyr/ws/gpu-stats", "GET /"}
+NOT_IN_THE_DESCRIPTION = {"WS /zephyr/ws/gpu-stats", "GET /", "GET /chat"}
 
 
 def blocks(language: str) -> list[str]:

@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from serving.engine.service import Engine
 from serving.readiness import ask
 from serving.reporting import Kind
@@ -58,6 +60,16 @@ class RealEngine:
         return sum(
             float(line.rpartition(" ")[2]) for line in lines if line.startswith((name + "{", name + " "))
         )
+
+    def server(self) -> psutil.Process:
+        """The process that answers HTTP."""
+        socket = str((self.home / "run" / "engine.sock").resolve())
+        parts = psutil.Process().children(recursive=True)
+        return next(part for part in parts if socket in part.cmdline())
+
+    def core(self) -> psutil.Process:
+        """The process in which the model runs."""
+        return next(part for part in self.server().children() if "EngineCore" in part.name())
 
     def close(self) -> None:
         """End it and remove what it kept."""

@@ -185,7 +185,14 @@ def models(model: str) -> Json:
 
 
 def metrics(
-    *, running: int, waiting: int, prompt_tokens: int, generation_tokens: int, kv_usage: float
+    *,
+    running: int,
+    waiting: int,
+    prompt_tokens: int,
+    generation_tokens: int,
+    kv_usage: float,
+    first_tokens: int,
+    first_token_seconds: float,
 ) -> bytes:
     """The answer of /metrics, as far as the gateway reads it."""
     labels = f'{{engine="0",model_name="{MODEL}"}}'
@@ -197,7 +204,12 @@ def metrics(
         ("counter", "vllm:generation_tokens_total", "vllm:generation_tokens_total", generation_tokens),
     ]
     lines = [f"# TYPE {name} {kind}\n{sample}{labels} {float(value)}\n" for kind, name, sample, value in rows]
-    return "".join(lines).encode()
+    first = "vllm:time_to_first_token_seconds"
+    histogram = (
+        f'# TYPE {first} histogram\n{first}_bucket{{le="+Inf",{labels[1:]} {float(first_tokens)}\n'
+        f"{first}_count{labels} {float(first_tokens)}\n{first}_sum{labels} {first_token_seconds}\n"
+    )
+    return ("".join(lines) + histogram).encode()
 
 
 def tokenizer_info() -> Json:

@@ -14,6 +14,7 @@ from tests.fakes.answers import Asked, Json
 from tests.fakes.script import Script, Seen
 
 GENERATIONS = ("/v1/chat/completions", "/v1/completions")
+_LOOK_AGAIN_SECONDS = 0.01
 
 
 class Engine(Protocol):
@@ -21,11 +22,17 @@ class Engine(Protocol):
 
     model: str
     healthy: bool
+    hangs: bool
+    keeps_canaries_waiting: bool
+    canaries: int
     waiting: int
     drops_reused_connections: bool
     seen: list[Seen]
     prompt_tokens: int
     generation_tokens: int
+    metrics_page: bytes
+    first_tokens: int
+    first_token_seconds: float
 
     @property
     def running(self) -> int:
@@ -136,13 +143,18 @@ class Connection:
                 return 404, answers.compact({"detail": "Not Found"}), "application/json"
 
     def _metrics(self) -> bytes:
-        return answers.metrics(
-            running=self.engine.running,
-            waiting=self.engine.waiting,
-            prompt_tokens=self.engine.prompt_tokens,
-            generation_tokens=self.engine.generation_tokens,
-            kv_usage=0.25,
-        )
+        engine = self.engine
+        if not engine.hangs or not engine.metrics_page:  # all of it is what the core last reported
+            engine.metrics_page = answers.metrics(
+                running=engine.running,
+                waiting=engine.waiting,
+                prompt_tokens=engine.prompt_tokens,
+                generation_tokens=engine.generation_tokens,
+                kv_usage=0.25,
+                first_tokens=engine.first_tokens,
+                first_token_seconds=engine.first_token_seconds,
+            )
+        return engine.metrics_page
 
     async def _reply(self, status: int, body: bytes, content_type: str) -> None:
         self.writer.write(
@@ -152,7 +164,10 @@ class Connection:
 
     async def _generate(self, path: str, headers: dict[str, str], body: bytes) -> None:
         seen = Seen(path=path, headers=headers, body=body, connection=self.number)
-        self.engine.seen.append(seen)
+        if seen.canary:
+            self.engine.canaries += 1
+        else:
+            self.engine.seen.append(seen)
         answering = asyncio.create_task(self._play(seen))
         leaving = asyncio.create_task(self.reader.gone.wait())
         try:
@@ -169,13 +184,14 @@ class Connection:
             await asyncio.gather(answering, leaving, return_exceptions=True)
 
     async def _play(self, seen: Seen) -> None:
-        script = self.engine.script_for(seen.json)
+        script = Script() if seen.canary else self.engine.script_for(seen.json)
         asked = Asked(
             body=seen.json,
             chat=seen.path == "/v1/chat/completions",
             request_id=seen.headers.get("x-request-id", "unnamed"),
         )
         await asyncio.sleep(script.silence)
+        await self._until_it_goes_on(seen)
         if script.raw is not None:
             for part in _torn([script.raw], script.cuts):
                 await self._send(seen, part, part)
@@ -231,13 +247,20 @@ class Connection:
                 self.reset()
 
     async def _send(self, seen: Seen, wire: bytes, content: bytes) -> None:
+        await self._until_it_goes_on(seen)
         self.writer.write(wire)
         seen.sent_bytes += len(content)
         await self.writer.drain()
 
+    async def _until_it_goes_on(self, seen: Seen) -> None:
+        while self.engine.hangs or (seen.canary and self.engine.keeps_canaries_waiting):
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+
     def _note_tokens(self, asked: Asked, script: Script) -> None:
         self.engine.prompt_tokens += asked.prompt_tokens
         self.engine.generation_tokens += len(script.pieces) * asked.choices
+        self.engine.first_tokens += 1
+        self.engine.first_token_seconds += script.silence + script.pause
 
 
 def _head(status: int, headers: list[tuple[str, str]]) -> bytes:

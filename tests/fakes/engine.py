@@ -30,12 +30,20 @@ class ScriptedEngine:
         self.scripts: dict[str, Script] = {}
         """Scripts for the requests whose last text is the key."""
         self.healthy = True
+        self.hangs = False
+        """Say nothing more of any generation, as an engine core that is stuck; all else is answered."""
+        self.keeps_canaries_waiting = False
+        self.canaries = 0
+        """Questions of the gateway's own so far; `seen` has those of clients."""
         self.waiting = 0
         self.drops_reused_connections = False
         """Close a connection used a second time, unanswered, as a server does at its idle limit."""
         self.seen: list[Seen] = []
         self.prompt_tokens = 0
         self.generation_tokens = 0
+        self.metrics_page = b""
+        self.first_tokens = 0
+        self.first_token_seconds = 0.0
         self._port = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="scripted engine", daemon=True)
@@ -87,6 +95,7 @@ class ScriptedEngine:
         """Forget the scripts and what was seen."""
         self.script, self.scripts, self.seen = Script(), {}, []
         self.healthy, self.waiting, self.drops_reused_connections = True, 0, False
+        self.hangs, self.keeps_canaries_waiting, self.canaries = False, False, 0
 
     def wait_for(self, count: int, seconds: float = 5.0) -> list[Seen]:
         """Wait until so many generations have come, and return them.

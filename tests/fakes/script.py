@@ -65,6 +65,11 @@ class Seen:
     _over: threading.Event = field(default_factory=threading.Event)
 
     @property
+    def canary(self) -> bool:
+        """Whether the gateway asks for itself."""
+        return self.headers.get("x-request-id", "").startswith("canary-")
+
+    @property
     def json(self) -> Json:
         loaded: Json = json.loads(self.body)
         return loaded

@@ -37,6 +37,7 @@ _SCHEMA = {  # a partition is of its table's kind, or it would not be one
 _TABLES = {
     "exchanges": 26,
     "feedback": 6,
+    "conversation_titles": 3,
     "idempotent_answers": 7,
     "conversations": 5,
     "conversation_items": 3,

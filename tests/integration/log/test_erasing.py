@@ -99,10 +99,10 @@ async def test_what_stands_beside_the_exchanges_goes_as_well(
 
 
 async def test_the_tables_beside_the_exchanges_are_all_of_the_schema(database_url: str) -> None:
-    """So that the tests of erasing and of retention see each of them. Keys say who may call, and nothing of what was said."""
+    """So that the tests of erasing and of retention see each of them. Keys and their limits hold nothing of what was said."""
     tables = "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = 'public'::regnamespace"
     found = {row["relname"] for row in await fetch(database_url, tables)}
-    assert found == {"exchanges", "alembic_version", "keys", "tenants", *BESIDE}
+    assert found == {"exchanges", "alembic_version", "keys", "tenants", "limit_states", *BESIDE}
 
 
 def a_kept_answer(caller: str) -> KeptAnswer:

@@ -116,6 +116,33 @@ async def test_engine_that_turns_wrong_is_not_published_again(host: Host, superv
     assert not host.published.is_symlink()
 
 
+async def test_engine_that_hangs_is_restarted(host: Host, supervisor: Supervisor) -> None:
+    """It says that it is well and answers nothing: it is taken away, killed, and its successor is checked like any."""
+    host.settings = host.settings.model_copy(update={"engine_silence_seconds": 1.0})
+    host.behaviour.write_text("right")
+    engine = host.engine(supervisor)
+    supervisor.start(engine)
+    await supervisor.until_ready("engine")
+    host.behaviour.write_text("silent")
+    assert (await asyncio.to_thread(ask, engine.url, "/health")).status == 200
+    await until(lambda: not host.published.is_symlink())
+    host.behaviour.write_text("right")
+    await until(host.published.is_symlink)
+    assert host.published.readlink() == Path("engine.2.sock")
+    assert not alive(host.pids()[0])
+    assert any("has not worked for 1 s" in text for text in host.told.texts("trouble"))
+
+
+async def test_idle_engine_is_not_taken_for_one_that_hangs(host: Host, supervisor: Supervisor) -> None:
+    """It answers when it is asked for a sign."""
+    host.settings = host.settings.model_copy(update={"engine_silence_seconds": 0.5})
+    host.behaviour.write_text("right")
+    supervisor.start(host.engine(supervisor))
+    await supervisor.until_ready("engine")
+    await asyncio.sleep(2.0)
+    assert len(host.pids()) == 1
+
+
 async def test_engine_that_dies_is_told_with_its_last_lines(host: Host, supervisor: Supervisor) -> None:
     """What vLLM said last is the best explanation there is."""
     host.behaviour.write_text("dies")

@@ -45,6 +45,7 @@ class Scripted:
         self.error: Exception | None = None
         self.pids: list[int] = []
         self.downs = 0
+        self.hung = asyncio.Event()
         self._printed = asyncio.Event()
 
     async def command(self) -> Command:
@@ -60,6 +61,10 @@ class Scripted:
         await self._printed.wait()
         if self.error is not None:
             raise self.error
+
+    async def until_hung(self) -> str:
+        await self.hung.wait()
+        return "hangs, as the test wants"
 
     def down(self) -> None:
         self.downs += 1
@@ -189,3 +194,16 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+async def test_service_that_hangs_is_ended_and_started_again(supervisor: Supervisor, told: Told) -> None:
+    """It would never end by itself; what is announced is taken back first."""
+    service = Scripted()
+    supervisor.start(service)
+    await supervisor.until_ready("scripted")
+    service.hung.set()
+    await until(lambda: service.downs == 1)
+    service.hung.clear()
+    await until(lambda: len(service.pids) == 2)
+    assert not alive(service.pids[0])
+    assert any("hangs, as the test wants" in text for text in told.texts("trouble"))

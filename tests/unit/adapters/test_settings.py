@@ -29,6 +29,7 @@ from adapters.settings import BadSettings, ServerSettings, Settings
         ("ZEPHYR_ENGINE_IDLE_TIMEOUT", "nan"),
         ("ZEPHYR_LOG_COMMIT_DEADLINE", "inf"),
         ("ZEPHYR_BLACK_TIMEOUT", "inf"),
+        ("ZEPHYR_ENGINE_HANG_SECONDS", "10"),  # no more than the time after which it is asked
     ],
 )
 def test_value_that_cannot_be_used_is_refused_by_its_variable(

@@ -66,6 +66,23 @@ def test_tools_are_offered_where_the_model_can_call_them() -> None:
     assert "--enable-auto-tool-choice" not in planned(HOPPER, ZEPHYR).arguments
 
 
+@pytest.mark.parametrize(
+    ("machine", "values", "at_once"),
+    [
+        (CPU, {}, "18"),
+        (HOPPER, {}, "288"),
+        (CPU, {"engine_concurrency": 4, "engine_spare": 0}, "4"),
+    ],
+)
+def test_the_engine_runs_what_the_gateway_sends(
+    machine: Hardware, values: dict[str, object], at_once: str
+) -> None:
+    """Its usual places and the spare ones: what it queues by itself, nobody shares out. Memory goes by priority."""
+    profile = planned(machine, SMOLLM2, **values)
+    assert value(profile, "--max-num-seqs") == at_once
+    assert value(profile, "--scheduling-policy") == "priority"
+
+
 def test_answers_say_which_model_made_them() -> None:
     """The fingerprint names model, revision and precision."""
     assert value(planned(HOPPER, ZEPHYR), "--fingerprint-value") == "zephyr-7b-beta@892b3d7a7b1c+bfloat16"

@@ -16,7 +16,7 @@ def upgrade() -> None:
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("weight", sa.Double, nullable=False, server_default=sa.text("1")),
         sa.Column("limits", postgresql.JSON, nullable=False, server_default=sa.text("'{}'")),
-        sa.CheckConstraint("weight > 0", name="ck_tenants_weight"),
+        sa.CheckConstraint("weight BETWEEN 0.01 AND 100", name="ck_tenants_weight"),
         sa.PrimaryKeyConstraint("name", name="pk_tenants"),
     )
     op.create_table(

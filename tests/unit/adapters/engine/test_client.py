@@ -78,6 +78,21 @@ async def test_a_connection_that_was_not_read_to_its_end_is_closed(
     assert await asyncio.to_thread(engine.one().wait, 1.0) == "aborted"
 
 
+async def test_a_connection_that_is_held_back_is_not_used_again(
+    client: NewClient, engine: ScriptedEngine
+) -> None:
+    """Whoever gave up a long answer that came whole meanwhile leaves it deaf."""
+    engine.script = Script(pieces=("x" * 100_000,))
+    one = client()
+    connection = await one.post("/v1/chat/completions", BODY, "id", unattended)
+    while not connection.complete:
+        await asyncio.sleep(0.01)
+    one.release(connection)
+    engine.script = Script()
+    async with asyncio.timeout(2):
+        assert b"Hello" in await ask(one)
+
+
 async def test_a_kept_connection_that_was_closed_is_replaced(
     client: NewClient, engine: ScriptedEngine
 ) -> None:

@@ -64,6 +64,17 @@ async def test_the_engines_work_is_read_and_counters_become_rates(
     assert (await meter.read()).generation_tokens_per_second == 0.0
 
 
+async def test_the_time_to_the_first_token_is_that_of_the_requests_since_the_last_reading(
+    engine: ScriptedEngine, meter: EngineMeter, clock: Clock
+) -> None:
+    engine.first_tokens, engine.first_token_seconds = 10, 9.0
+    assert (await meter.read()).time_to_first_token_seconds is None
+    engine.first_tokens, engine.first_token_seconds, clock.now = 12, 9.5, 101.0
+    assert (await meter.read()).time_to_first_token_seconds == 0.25
+    clock.now = 102.0
+    assert (await meter.read()).time_to_first_token_seconds is None
+
+
 async def test_a_restarted_engine_and_a_long_pause_give_no_rate(
     engine: ScriptedEngine, meter: EngineMeter, clock: Clock
 ) -> None:

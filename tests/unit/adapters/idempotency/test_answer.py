@@ -2,6 +2,7 @@
 
 import pytest
 
+from adapters.access.admission import TooManyWaiting
 from adapters.errors import InvalidRequest, Overloaded
 from adapters.idempotency.answer import Answer, Form, decode, encode, form_of, is_last, is_worth_keeping
 
@@ -51,7 +52,9 @@ def test_lines_are_kept_unless_the_server_failed_in_one() -> None:
     invalid = b'{"index":1,' + InvalidRequest("Not so.").body()[1:] + b"\n"
     overloaded = b'{"index":2,' + Overloaded().body()[1:] + b"\n"
     assert is_worth_keeping(Form.LINES, answered + invalid)
+    crowded = b'{"index":3,' + TooManyWaiting().body()[1:] + b"\n"
     assert not is_worth_keeping(Form.LINES, answered + overloaded + invalid)
+    assert not is_worth_keeping(Form.LINES, answered + crowded)
     assert is_worth_keeping(Form.PLAIN, overloaded)
 
 

@@ -1,0 +1,69 @@
+"""How the gateway reaches the engine."""
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from adapters.settings.group import Group, is_address
+
+
+class EngineSettings(Group):
+    """How the gateway reaches the engine."""
+
+    engine_url: str = Field(
+        "http://127.0.0.1:8001",
+        validation_alias="ENGINE_URL",
+        pattern=r"^(http://[^/\s?#]+/?|unix:/[^\s]+)$",
+        description="The engine's OpenAI server: http://host:port, or unix:/path/of/its.sock.",
+    )
+    engine_model_alias: str = Field(
+        "zephyr-7b-beta", min_length=1, description="A name accepted for whatever model the engine serves."
+    )
+    engine_connect_timeout: float = Field(
+        5.0, gt=0, description="Seconds to wait for a connection to the engine."
+    )
+    engine_first_byte_timeout: float = Field(
+        600.0,
+        gt=0,
+        description="Seconds to wait for the first byte of an answer, the engine's queue included.",
+    )
+    engine_idle_timeout: float = Field(
+        60.0, gt=0, description="Seconds an answer may pause before it counts as dead."
+    )
+    engine_keep_alive: float = Field(
+        4.0,
+        ge=0,
+        description="Seconds an unused connection to the engine is kept; less than the engine's own limit.",
+    )
+    engine_probe_seconds: float = Field(
+        1.0, gt=0, description="Seconds between looks at whether the engine is up."
+    )
+    engine_quiet_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="Seconds without a sign of work after which the engine is asked for one: by its metrics, then by a "
+        "question of one token.",
+    )
+    engine_hang_seconds: float = Field(
+        25.0,
+        gt=0,
+        description="Seconds without a sign of work after which the engine counts as hung and gets no new requests; more "
+        "than its longest step takes.",
+    )
+    max_answer_bytes: int = Field(
+        64 * 2**20,
+        ge=2**16,
+        description="Largest answer taken from the engine, as sent on the wire, in bytes.",
+    )
+
+    @field_validator("engine_hang_seconds")
+    @classmethod
+    def _asked_before(cls, seconds: float, others: ValidationInfo) -> float:
+        if seconds <= others.data.get("engine_quiet_seconds", 0.0):
+            raise ValueError("give more than ZEPHYR_ENGINE_QUIET_SECONDS: the engine must be asked before")
+        return seconds
+
+    @field_validator("engine_url")
+    @classmethod
+    def _address(cls, url: str) -> str:
+        if not url.startswith("unix:") and not is_address(url):
+            raise ValueError("give http://host:port, without user and password")
+        return url

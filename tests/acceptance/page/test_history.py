@@ -1,0 +1,67 @@
+"""One's own conversations: listed, found, opened with their branches, renamed, exported, deleted."""
+
+import json
+from pathlib import Path
+
+from tests.acceptance.gateway import Gateway, chat
+from tests.acceptance.page.conftest import NewTab, Tab
+from tests.fakes.engine import Script, ScriptedEngine
+
+
+def menu(tab: Tab, title: str, entry: str) -> None:
+    tab.page.get_by_role("button", name=title, exact=True).first.hover()
+    tab.press(f"What to do with {title}")
+    tab.page.get_by_role("menuitem", name=entry).click()
+
+
+def test_a_conversation_is_opened_with_its_branches_in_another_browser(
+    tab: Tab, new_tab: NewTab, engine: ScriptedEngine
+) -> None:
+    tab.said("Tell me of heaps")
+    tab.said("Shorter")
+    engine.script = Script(pieces=["The other answer"])
+    tab.press("Another answer")
+    tab.page.get_by_text("2/2").wait_for()
+    other = new_tab()
+    other.page.get_by_role("button", name="Tell me of heaps", exact=True).first.click()
+    other.page.get_by_text("The other answer").wait_for()
+    other.press("Branch before")
+    assert other.page.locator(".said").all_text_contents() == ["Tell me of heaps", "Shorter"]
+    assert other.answers[1].startswith("Hello, world.")
+    other.press("Next branch")
+    other.said("Go on")
+    told = [message["content"] for message in engine.seen[-1].json["messages"]]
+    assert told == ["Tell me of heaps", "Hello, world.", "Shorter", "The other answer", "Go on"]
+
+
+def test_what_was_said_is_found_by_its_words(tab: Tab, engine: ScriptedEngine, gateway: Gateway) -> None:
+    engine.script = Script(pieces=["An ", "axolotl ", "regrows ", "its ", "legs."])
+    assert gateway.post("/v1/chat/completions", chat("Which animal?")).status == 200
+    tab.page.get_by_label("Search what was said").fill("axolotl")
+    tab.page.locator(".hit").first.click()
+    tab.page.get_by_text("An axolotl regrows its legs.").wait_for()
+
+
+def test_a_conversation_is_renamed_exported_and_deleted(
+    tab: Tab, engine: ScriptedEngine, gateway: Gateway, tmp_path: Path
+) -> None:
+    tab.said("Something to forget")
+    tab.page.get_by_role("button", name="Something to forget", exact=True).wait_for()
+    menu(tab, "Something to forget", "Rename")
+    tab.page.get_by_label("New title").fill("Secret plans")
+    tab.page.keyboard.press("Enter")
+    tab.page.get_by_role("button", name="Secret plans", exact=True).wait_for()
+    with tab.page.expect_download() as started:
+        menu(tab, "Secret plans", "Export as JSON")
+    started.value.save_as(tmp_path / "export.json")
+    exported = json.loads((tmp_path / "export.json").read_text())
+    assert exported["title"] == "Secret plans"
+    assert exported["exchanges"][0]["answer"][0]["content"] == "Hello, world."
+    menu(tab, "Secret plans", "Delete")
+    tab.press("Delete")
+    tab.page.get_by_role("button", name="Secret plans", exact=True).wait_for(state="detached")
+    tab.page.get_by_text("What would you like to know?").wait_for()
+    left = gateway.get(f"/log/exchanges?conversation={exported['id']}").json["data"]
+    assert [one["input"] for one in left] == [None]
+    tab.page.reload()
+    tab.page.get_by_text("What would you like to know?").wait_for()
