@@ -83,6 +83,8 @@ def ways(things: dict[str, str]) -> list[tuple[str, str, dict[str, Any] | None]]
         ("POST", f"{conversation}/items", {"items": [item]}),
         ("GET", f"{conversation}/items/{things['item_id']}", None),
         ("DELETE", f"{conversation}/items/{things['item_id']}", None),
+        ("POST", f"/log/conversations/{things['zephyr']}", {"title": "mine"}),
+        ("DELETE", f"/log/conversations/{things['zephyr']}", None),
         ("GET", exchange, None),
         ("GET", f"/log/exchanges?after={things['id']}", None),
         ("DELETE", exchange, None),
