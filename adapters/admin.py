@@ -32,7 +32,9 @@ def admin_application(
 ) -> ASGIApp:
     """The application, with the log's figures and others. Figures need no key there; keys need one with the scope `admin`, where any are needed."""
     server = settings.admin_server
-    api = FastAPI(title="Zephyr admin", docs_url=None, redoc_url=None, openapi_url=None)
+    api = FastAPI(
+        title="Zephyr admin", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+    )
     api.include_router(admin.routes(repository, server))
     api.include_router(metrics.routes(LogMetrics(status), *figures))
     api.include_router(log_routes.status_routes(status))

@@ -157,6 +157,8 @@ class Gateway:
             description="zephyr-7b-beta on vLLM, behind OpenAI's API and the /zephyr endpoints, with a log.",
             lifespan=self._lifespan,
             redirect_slashes=False,  # an address that is not on the list leads nowhere, and names no other
+            docs_url=None,  # the framework's own pages run whatever their public address gives out
+            redoc_url=None,
         )
         api.include_router(openai_routes.routes(self._watch))
         api.include_router(stored_routes.routes(self._stored, self._deletion, self._settings.server))

@@ -23,6 +23,10 @@ from adapters.settings import ServerSettings
 _log = structlog.get_logger(__name__)
 _STARTS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_VISIT = {
+    b"sec-fetch-mode": b"navigate",
+    b"sec-fetch-dest": b"document",
+}  # https://www.w3.org/TR/fetch-metadata/
 _WITHOUT_HOST = ("1.0", None)
 
 
@@ -31,6 +35,13 @@ class HeadTooLarge(InvalidRequest):
 
     status = 431
     code = "headers_too_large"
+
+
+class ForeignPage(Forbidden):
+    """Pages of other sites may not embed or fetch what is here."""
+
+    # It could not read the answer, and would learn from how long that takes: https://xsleaks.dev
+    code = "cross_site_not_allowed"
 
 
 class AmbiguousHost(InvalidRequest):
@@ -118,7 +129,12 @@ class Gate:
         try:
             self._check(scope)
             caller = self._callers.known(scope)
-            scope["zephyr.caller"] = await self._callers.find(scope) if caller is None else caller
+            if caller is None:
+                caller = await self._callers.find(scope)
+            scope["zephyr.caller"] = caller
+            if caller.key is not None and scope.get("method") == "GET":
+                # A cache in front would give it to whoever asks for the same address.
+                answer_headers(scope)[b"cache-control"] = b"no-store"
             await self._app(scope, receive, send if scope["type"] == "http" else _answering(send))
         except ClientGone:
             return
@@ -127,6 +143,7 @@ class Gate:
 
     def _check(self, scope: Scope) -> None:
         origin = host = None
+        elsewhere = False
         size = len(scope["raw_path"]) + len(scope["query_string"])
         for name, value in scope["headers"]:
             size += len(name) + len(value)
@@ -138,6 +155,8 @@ class Gate:
                 raise UnsupportedMediaType("Send the body uncompressed.", param="transfer-encoding")
             if name == b"origin":
                 origin = value.decode("latin-1")
+            elif name == b"sec-fetch-site":
+                elsewhere = value == b"cross-site"
             elif name == b"host":
                 if host is not None:
                     raise AmbiguousHost
@@ -149,8 +168,18 @@ class Gate:
             raise HeadTooLarge
         if host is None and scope.get("http_version") not in _WITHOUT_HOST:
             raise AmbiguousHost
-        if origin is not None and scope["type"] == "http" and scope["method"] not in _SAFE_METHODS:
+        if scope["type"] != "http":
+            return
+        if origin is not None and scope["method"] not in _SAFE_METHODS:
             check_origin(origin, f"{scope['scheme']}://{host}", self._settings.allowed_origins)
+        elif elsewhere and origin not in self._settings.allowed_origins and not _is_visit(scope):
+            raise ForeignPage
+
+
+def _is_visit(scope: Scope) -> bool:
+    """Whether somebody goes to this address, by a link or so; a page that is shown inside of another is none."""
+    fetched = {name: value for name, value in scope["headers"] if name in _VISIT}
+    return fetched == _VISIT
 
 
 def check_origin(origin: str, own: str, allowed: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from adapters.completions.markers import Markers
+from adapters.completions.schemas import check_schema
 from adapters.errors import InvalidRequest
 from adapters.settings import RequestSettings
 
@@ -23,7 +24,6 @@ TopK = Annotated[int, Meta(ge=-1, le=1_000_000)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Tokens = Annotated[int, Meta(ge=1, le=10_000_000)]
 StopText = Annotated[str, Meta(min_length=1, max_length=128)]
-_DEEPEST_SCHEMA = 64  # vLLM 0.32 takes no deeper JSON either
 Metadata = Annotated[
     dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)
 ]
@@ -275,16 +275,4 @@ def check_bounds(request: Request, settings: RequestSettings) -> None:
         raise InvalidRequest(f"At most {settings.max_tools} tools are taken.", param="tools")
     for field in ("tools", "response_format"):
         if value := getattr(request, field):
-            _check_schema(field, value, settings)
-
-
-def _check_schema(field: str, value: object, settings: RequestSettings) -> None:
-    if len(msgspec.json.encode(value)) > settings.max_schema_bytes:
-        raise InvalidRequest(f"This is larger than {settings.max_schema_bytes} bytes.", param=field)
-    if _deeper_than(_DEEPEST_SCHEMA, msgspec.to_builtins(value)):
-        raise InvalidRequest(f"This is nested deeper than {_DEEPEST_SCHEMA} levels.", param=field)
-
-
-def _deeper_than(levels: int, value: object) -> bool:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels < 0 or any(_deeper_than(levels - 1, item) for item in inner)
+            check_schema(field, value, settings.max_schema_bytes)

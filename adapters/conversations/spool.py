@@ -78,6 +78,9 @@ class SpoolFile:
             sqlite3.Error: it cannot be opened, made or read.
         """
         self.path = path
+        path.touch(
+            mode=0o600
+        )  # SQLite would let others read it where the folder does; its WAL is as the file
         self._connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
         try:
             self._prepare(max_bytes)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 BUILT = Path(__file__).parent / "chat"
@@ -56,7 +57,14 @@ def add(api: FastAPI, built: Path = BUILT) -> None:
 
 
 class _Assets(StaticFiles):
-    """Files whose names change with their content."""
+    """Files whose names change with their content. Before they are built there are none."""
+
+    async def check_config(self) -> None:
+        """Its parent crashes where there is no folder, and asks again at the next request."""
+        try:
+            await super().check_config()
+        except RuntimeError:
+            raise HTTPException(404) from None
 
     def file_response(
         self,

@@ -1,4 +1,4 @@
-"""The pages: at `/` a welcome, for people and for programs."""
+"""The pages: at `/` a welcome, for people and for programs; at `/docs` the API."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from adapters.engine.watch import EngineWatch
+from adapters.web import docs
 from adapters.web.welcome import Welcome, groups, spans, welcome
 
 _FOLDER = Path(__file__).parent
@@ -38,6 +39,7 @@ def routes(
     templates.filters["spans"] = spans
     page = templates.get_template("welcome.html")
     router = APIRouter(tags=["Operation"])
+    router.include_router(docs.routes(templates))
 
     @router.get(
         "/", summary="This page", response_model=Welcome, responses={200: {"content": {"text/html": {}}}}

@@ -122,7 +122,7 @@ def progress_teller(verb: str, model: Model, tell: Tell) -> Callable[[str], None
 def engine_script(settings: Settings, script: str, *arguments: str) -> Command:
     return Command(
         argv=[str(settings.engine_python), str(HERE / script), *arguments],
-        environment=inherited_environment(),
+        environment=inherited_environment("PG"),
     )
 
 

@@ -152,8 +152,10 @@ def refuse_too_little_memory(hardware: Hardware, model: Model, dtype: str, cache
 def common_environment(settings: Settings) -> dict[str, str]:
     return {
         "DO_NOT_TRACK": "1",
+        "GLOO_SOCKET_IFNAME": "lo",  # its workers' group would listen wherever this machine's name leads
         "HF_HUB_OFFLINE": "1",
         "VLLM_CACHE_ROOT": str(settings.home / "cache" / "vllm"),
+        "VLLM_HOST_IP": "127.0.0.1",  # or it would take the address that leads to the internet
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "75",  # longer than the gateway keeps a connection, so that it never races
         "VLLM_NO_USAGE_STATS": "1",
     }

@@ -65,7 +65,7 @@ class Engine:
                 "--uds",
                 str(self._socket),
             ],
-            environment=chosen.environment | inherited_environment(),
+            environment=chosen.environment | inherited_environment("PG"),
         )
 
     def on_line(self, line: str) -> None:

@@ -1,5 +1,6 @@
 """Tenants do not meet: what one has is not there for another, by any way."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,6 +83,8 @@ def ways(things: dict[str, str]) -> list[tuple[str, str, dict[str, Any] | None]]
         ("POST", f"{conversation}/items", {"items": [item]}),
         ("GET", f"{conversation}/items/{things['item_id']}", None),
         ("DELETE", f"{conversation}/items/{things['item_id']}", None),
+        ("POST", f"/log/conversations/{things['zephyr']}", {"title": "mine"}),
+        ("DELETE", f"/log/conversations/{things['zephyr']}", None),
         ("GET", exchange, None),
         ("GET", f"/log/exchanges?after={things['id']}", None),
         ("DELETE", exchange, None),
@@ -106,6 +109,26 @@ def test_another_tenants_things_are_not_there(
     assert colleague.get(f"/log/exchanges/{things['id']}").json["feedback"]["rating"] is None
     found = exchanges.get(things["completion_id"])
     assert (found["caller"], found["deleted_at"]) == ("alice", None)
+
+
+def test_nothing_tells_another_tenants_things_from_none(bob: Holder, things: dict[str, str]) -> None:
+    """The status, every header and every byte are those of an id that nobody has."""
+    nobodys = {name: re.sub(r"[0-9a-f]{6}(?=(_[0-9]+)?$)", "abc123", id) for name, id in things.items()}
+    assert all(nobodys[name] != id for name, id in things.items())
+    for theirs, none in zip(ways(things), ways(nobodys), strict=True):
+        assert told(bob, theirs, things) == told(bob, none, nobodys), theirs[:2]
+
+
+def told(
+    holder: Holder, way: tuple[str, str, dict[str, Any] | None], ids: dict[str, str]
+) -> tuple[object, ...]:
+    """What somebody is told, but for the ids."""
+    answer = holder.ask(*way)
+    body = answer.body.decode()
+    for id in ids.values():
+        body = body.replace(id, "ID")
+    headers = {name: value for name, value in answer.headers.items() if name != "x-request-id"}
+    return answer.status, headers, body
 
 
 def test_another_tenants_things_are_in_no_list(bob: Holder, things: dict[str, str]) -> None:

@@ -1,6 +1,7 @@
 """Pages of other origins cannot make a browser spend the engine's time; those that are allowed can."""
 
 import json
+import re
 
 import pytest
 
@@ -57,3 +58,56 @@ def test_reading_is_not_refused_but_not_shown(gateway: Gateway) -> None:
     """A foreign page's GET is harmless: the browser keeps the answer from it."""
     answer = gateway.get("/v1/models", origin="http://evil.example")
     assert "access-control-allow-origin" not in answer.headers
+
+
+VISIT = {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+EMBEDDED: list[dict[str, str]] = [
+    {"sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"},
+    {"sec-fetch-mode": "no-cors", "sec-fetch-dest": "script"},
+    {"sec-fetch-mode": "no-cors", "sec-fetch-dest": "empty"},
+    {"sec-fetch-mode": "cors", "sec-fetch-dest": "empty", "origin": "http://evil.example"},
+    {"sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe"},
+    {"sec-fetch-mode": "navigate", "sec-fetch-dest": "object"},
+    {"sec-fetch-dest": "document"},
+    {},
+]
+
+
+@pytest.mark.parametrize("headers", EMBEDDED, ids=str)
+def test_a_foreign_page_cannot_measure_what_is_here(gateway: Gateway, headers: dict[str, str]) -> None:
+    """It reads no answer, but how long a search takes would tell it what was said."""
+    for method in ("GET", "HEAD"):
+        answer = gateway.request(
+            method, "/log/search?q=secret", None, {"sec-fetch-site": "cross-site", **headers}
+        )
+        assert answer.status == 403
+        assert "access-control-allow-origin" not in answer.headers
+    admin = gateway.admin("GET", "/admin/keys", None, **{"sec-fetch-site": "cross-site", **headers})
+    assert (admin.status, admin.error["code"]) == (403, "cross_site_not_allowed")
+
+
+@pytest.mark.parametrize("site", ["same-origin", "same-site", "none", "cross-site"])
+def test_whoever_comes_by_a_link_is_let_in(gateway: Gateway, site: str) -> None:
+    assert gateway.get("/", **{"sec-fetch-site": site, **VISIT}).status == 200
+
+
+def test_a_page_that_may_call_may_read(gateway: Gateway) -> None:
+    """Whatever site it is of."""
+    fetched = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "cors", "sec-fetch-dest": "empty"}
+    answer = gateway.get("/v1/models", origin=ALLOWED, **fetched)
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (200, ALLOWED)
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_pages_run_and_load_nothing_but_what_they_name(gateway: Gateway, path: str) -> None:
+    """No page frames them; what `/docs` fetches from elsewhere is named byte by byte, and it calls the gateway alone."""
+    answer = gateway.get(path, accept="text/html")
+    parts = [part.split() for part in answer.headers["content-security-policy"].split(";")]
+    policy = {name: sources for name, *sources in parts}
+    for name in ("default-src", "base-uri", "form-action", "frame-ancestors"):
+        assert policy[name] == ["'none'"]
+    assert not {"'unsafe-inline'", "'unsafe-eval'", "*", "data:"} & set(policy.get("script-src", ()))
+    assert policy.get("connect-src", ["'self'"]) == ["'self'"]
+    elsewhere = re.findall(r"<(?:script|link|img)[^>]*=\"https://[^>]*>", answer.body.decode())
+    assert len(elsewhere) == (2 if path == "/docs" else 0)
+    assert all('integrity="sha384-' in tag and 'crossorigin="anonymous"' in tag for tag in elsewhere)

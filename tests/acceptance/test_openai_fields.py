@@ -101,6 +101,11 @@ OUT_OF_BOUNDS: list[tuple[str, Any]] = [
     ("tool_choice", "perhaps"),
     ("response_format", {"type": "structural_tag"}),
     ("response_format", {"type": "json_schema", "json_schema": {"name": "a", "schema": {"x": "y" * 70_000}}}),
+    (
+        "response_format",
+        {"type": "json_schema", "json_schema": {"name": "a", "schema": {"pattern": "^(.{1,50}x){1,50}$"}}},
+    ),
+    ("tools", [{"type": "function", "function": {"name": "a", "parameters": {"pattern": "^.{9999}$"}}}]),
     ("metadata", {"x": "y" * 1000}),
     ("metadata", {str(n): "x" for n in range(20)}),
 ]

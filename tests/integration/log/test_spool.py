@@ -86,6 +86,16 @@ async def test_what_is_erased_leaves_no_trace(spool: Spool, tmp_path: Path) -> N
     assert spool.count == 1
 
 
+async def test_nobody_else_on_this_machine_reads_it(tmp_path: Path) -> None:
+    """Also where the folder was there before, and open to others."""
+    tmp_path.chmod(0o755)
+    spool = a_spool(tmp_path)
+    await spool.keep([a_record()])
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    await spool.close()
+    assert modes == {"spool-0.sqlite": 0o600, "spool-0.sqlite-wal": 0o600}
+
+
 async def test_a_second_process_has_a_file_of_its_own(tmp_path: Path) -> None:
     """What the first one holds is its own for as long as it lives, and then the other one's."""
     spool, other = a_spool(tmp_path), a_spool(tmp_path)

@@ -191,3 +191,21 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+async def test_the_engine_is_told_no_way_into_the_database(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What runs a model's code needs no password, also where that is not in the URL."""
+    secrets = {
+        "PGPASSWORD": "hunter2",
+        "PGPASSFILE": "/secret",
+        "DATABASE_URL": "postgresql://u:hunter2@h/d",
+        "ZEPHYR_LIMITS_URL": "redis://:hunter2@h",
+    }
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    async with Supervisor(host.settings, host.told.tell) as supervisor:
+        command = await host.engine(supervisor).command()
+    assert not secrets.keys() & command.environment.keys()
+    assert "hunter2" not in repr(command) + " ".join(command.argv)

@@ -130,6 +130,13 @@ def test_engine_stays_off_the_network() -> None:
     assert "--disable-fastapi-docs" in planned(CPU, SMOLLM2).arguments
 
 
+def test_engine_listens_to_this_machine_alone() -> None:
+    """PyTorch's Gloo listens at the address of the machine's name, and vLLM at the one towards the internet, unless told."""
+    for machine in (CPU, HOPPER):
+        environment = planned(machine, SMOLLM2).environment
+        assert (environment["GLOO_SOCKET_IFNAME"], environment["VLLM_HOST_IP"]) == ("lo", "127.0.0.1")
+
+
 def test_tcmalloc_is_used_where_the_machine_has_it() -> None:
     """And not asked for where it has not."""
     library = Path("/usr/lib/libtcmalloc_minimal.so.4")

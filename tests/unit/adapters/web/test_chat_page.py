@@ -55,6 +55,7 @@ def test_without_the_page_one_is_told_how_to_build_it_and_it_is_there_once_it_is
     missing = asked.get("/chat/")
     assert missing.status_code == 404
     assert "setup/page.py" in missing.text
+    assert asked.get("/chat/assets/a.js").status_code == 404
     (folder / "assets").mkdir(parents=True)
     (folder / "assets" / "a.js").write_text("1")
     (folder / "index.html").write_text("built")
