@@ -305,7 +305,8 @@ def tables(rounds: Rounds) -> str:
         "to alone",
         "slowest, s",
         "visits",
-        "tokens/s of all",
+        "tokens/s of answers",
+        "tokens/s of prompts and answers",
         "to vLLM's own",
     ]
     rows = [
