@@ -109,9 +109,9 @@ def tabs(browser: Browser, gateway: Gateway) -> Iterator[NewTab]:
         assert not tab.hosts
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")  # while it is open no test can start a loop of its own
 def browser() -> Iterator[Browser]:
-    """The browser of all these tests."""
+    """The browser of one file's tests."""
     with chromium() as browser:
         yield browser
 
