@@ -29,6 +29,7 @@ export function App() {
           <Conversation />
         )}
       </main>
+      {settingsOpen.value && view.value === "chat" && <div class="shade" onClick={() => (settingsOpen.value = false)} />}
       {settingsOpen.value && view.value === "chat" && <Settings onClose={() => (settingsOpen.value = false)} />}
       {keyWanted.value && <AskForKey />}
     </div>

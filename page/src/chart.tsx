@@ -69,13 +69,13 @@ function options(
     height: HEIGHT,
     legend: { show: false },
     cursor: { show: false },
-    padding: [6, 4, 0, 0],
+    padding: [6, 26, 0, 0], // the last time is as wide again
     scales: {
       x: { time: true, range: (_, __, max) => [(max || Date.now() / 1000) - span.current * 60, max || Date.now() / 1000] },
       y: { range: (_, __, max) => [0, ceiling ?? Math.max(floor, (max ?? 0) * 1.15)] },
     },
     axes: [
-      { ...axis, grid: { show: false }, size: 24, space: 70, values: (_, ticks) => ticks.map(clock), incrs: STEPS },
+      { ...axis, grid: { show: false }, size: 24, space: 70, values: (_, ticks) => ticks.map(clock(ticks)), incrs: STEPS },
       { ...axis, grid: { stroke: colour("--line"), width: 1 }, size: 40, space: 32 },
     ],
     series: [
@@ -95,7 +95,8 @@ function data(at: number[], series: Series[]): uPlot.AlignedData {
   return [at, ...series.map((one) => one.values)];
 }
 
-function clock(seconds: number): string {
-  const withSeconds = seconds % 60 === 0 ? {} : ({ second: "2-digit" } as const);
-  return new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...withSeconds });
+/** With seconds at each time, or at none. */
+function clock(all: number[]): (seconds: number) => string {
+  const withSeconds = all.every((seconds) => seconds % 60 === 0) ? {} : ({ second: "2-digit" } as const);
+  return (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...withSeconds });
 }

@@ -7,6 +7,7 @@ import { Waiting } from "./waiting.tsx";
 
 const SPANS = [1, 5, 10];
 const GIB = 1024;
+const UNKNOWN = "\u2013";
 
 export default function Live() {
   const minutes = useSignal(5);
@@ -31,10 +32,10 @@ export default function Live() {
         <>
           <h3>Engine</h3>
           <div class="charts">
-            <Card title="Requests" value={whole(now.engine.running)} unit="running" also={`${whole(now.engine.waiting)} waiting`}>
+            <Card title="Requests" value={whole(now.engine.running)} unit="running" also={also(whole(now.engine.waiting), "waiting")} lines>
               <Chart label="Requests running and waiting" minutes={minutes.value} at={times(shown)} series={[line("running", 1, shown, (one) => one.engine.running), line("waiting", 2, shown, (one) => one.engine.waiting)]} floor={2} />
             </Card>
-            <Card title="Tokens written" value={fixed(now.engine.generation_tokens_per_second, 1)} unit="tokens/s" also={`${fixed(now.engine.prompt_tokens_per_second, 1)} read`}>
+            <Card title="Tokens written" value={fixed(now.engine.generation_tokens_per_second, 1)} unit="tokens/s" also={also(fixed(now.engine.prompt_tokens_per_second, 1), "read")}>
               <Chart label="Tokens a second" minutes={minutes.value} at={times(shown)} series={[line("written", 1, shown, (one) => one.engine.generation_tokens_per_second)]} floor={10} />
             </Card>
             <Card title="Time to first token" value={milliseconds(lastFirst(shown))} unit="ms">
@@ -69,16 +70,16 @@ function GpuCharts({ gpu, shown, minutes }: { gpu: Gpu; shown: Sample[]; minutes
         GPU {gpu.id} <small>{gpu.name}</small>
       </h3>
       <div class="charts">
-        <Card title="Load" value={fixed(gpu.load, 0)} unit="%">
+        <Card title="Load" value={fixed(gpu.load, 0)} unit="%" whose="This GPU">
           <Chart label="GPU load, percent" minutes={minutes} at={times(shown)} series={one("load", (then) => then.load)} ceiling={100} />
         </Card>
-        <Card title="Memory" value={fixed(gibibytes(gpu.memoryUsed), 1)} unit="GiB" {...(total === null ? {} : { also: `of ${(total / GIB).toFixed(0)} GiB` })}>
+        <Card title="Memory" value={fixed(gibibytes(gpu.memoryUsed), 1)} unit="GiB" also={also(fixed(gibibytes(total), 0), "GiB", "of ")} whose="This GPU">
           <Chart label="GPU memory in use, GiB" minutes={minutes} at={times(shown)} series={one("used", (then) => gibibytes(then.memoryUsed))} ceiling={total === null ? 1 : total / GIB} />
         </Card>
-        <Card title="Temperature" value={fixed(gpu.temperature, 0)} unit="°C">
+        <Card title="Temperature" value={fixed(gpu.temperature, 0)} unit="°C" whose="This GPU">
           <Chart label="GPU temperature" minutes={minutes} at={times(shown)} series={one("temperature", (then) => then.temperature)} floor={100} />
         </Card>
-        <Card title="Power" value={fixed(gpu.power, 0)} unit="W">
+        <Card title="Power" value={fixed(gpu.power, 0)} unit="W" whose="This GPU">
           <Chart label="GPU power in watts" minutes={minutes} at={times(shown)} series={one("power", (then) => then.power)} floor={100} />
         </Card>
       </div>
@@ -86,17 +87,30 @@ function GpuCharts({ gpu, shown, minutes }: { gpu: Gpu; shown: Sample[]; minutes
   );
 }
 
-function Card({ title, value, unit, also, children }: { title: string; value: string; unit: string; also?: string; children: ComponentChildren }) {
+interface CardProps {
+  title: string;
+  value: string;
+  unit: string;
+  also?: string | undefined;
+  /** Whether value and `also` are the chart's two lines, and wear their colours. */
+  lines?: boolean;
+  /** Who may not tell this at all; then the card says so in the chart's place. */
+  whose?: string;
+  children: ComponentChildren;
+}
+
+function Card({ title, value, unit, also, lines = false, whose, children }: CardProps) {
+  const known = value !== UNKNOWN;
   return (
-    <figure class="card">
+    <figure class={lines && known ? "card lines" : "card"}>
       <figcaption>
         <span>{title}</span>
         <strong>
-          {value} <small>{value === "\u2013" ? "" : unit}</small>
+          {value} <small>{known ? unit : ""}</small>
         </strong>
         {also && <small>{also}</small>}
       </figcaption>
-      {children}
+      {whose && !known ? <p class="quiet untold">{whose} does not tell.</p> : children}
     </figure>
   );
 }
@@ -111,8 +125,10 @@ function lastFirst(shown: Sample[]): number | null {
 }
 
 const times = (shown: Sample[]) => shown.map((one) => one.at);
-const whole = (value: number | null) => (value === null ? "\u2013" : String(value));
-const fixed = (value: number | null, digits: number) => (value === null ? "\u2013" : value.toFixed(digits));
+const whole = (value: number | null) => (value === null ? UNKNOWN : String(value));
+const fixed = (value: number | null, digits: number) => (value === null ? UNKNOWN : value.toFixed(digits));
+/** A second figure with its words, where it is known. */
+const also = (value: string, after: string, before = "") => (value === UNKNOWN ? undefined : `${before}${value} ${after}`);
 const percent = (share: number | null) => (share === null ? null : share * 100);
 const gibibytes = (mebibytes: number | null) => (mebibytes === null ? null : mebibytes / GIB);
 const times1000 = (seconds: number | null) => (seconds === null ? null : seconds * 1000);

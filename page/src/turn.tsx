@@ -8,6 +8,8 @@ import { Prose } from "./prose.tsx";
 import { type Measured, type Turn, siblings } from "./thread.ts";
 
 const PATH_SHOWN = /^\/zephyr\//;
+/** What comes within less has come at once, and has no speed. */
+const SHORTEST_WRITING_MS = 50;
 
 export const TurnView = memo(({ turn }: { turn: Turn }) => {
   const editing = useSignal(false);
@@ -161,8 +163,10 @@ function numbers({ usage, firstMs, totalMs }: Measured): string[] {
   const tokens = usage?.completion_tokens;
   if (tokens) told.push(`${tokens} tokens`);
   if (firstMs !== undefined) told.push(`first after ${seconds(firstMs)}`);
-  if (tokens && tokens > 1 && firstMs !== undefined && totalMs !== undefined && totalMs > firstMs) {
-    told.push(`${(((tokens - 1) / (totalMs - firstMs)) * 1000).toFixed(1)} tokens/s`);
+  const writingMs = (totalMs ?? 0) - (firstMs ?? 0);
+  if (tokens && tokens > 1 && firstMs !== undefined && writingMs >= SHORTEST_WRITING_MS) {
+    const speed = ((tokens - 1) / writingMs) * 1000;
+    told.push(`${speed.toFixed(speed < 100 ? 1 : 0)} tokens/s`);
   }
   return told;
 }

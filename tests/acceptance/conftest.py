@@ -11,6 +11,7 @@ from tests.acceptance.exchanges import Exchanges
 from tests.acceptance.gateway import ROOT, Gateway
 from tests.acceptance.keys import Holder, created
 from tests.acceptance.limited import NewKey, key_maker
+from tests.acceptance.node_sdk import node_project  # noqa: F401  # a fixture
 from tests.databases import other_database, rows
 from tests.fakes.engine import ScriptedEngine
 

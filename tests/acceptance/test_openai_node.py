@@ -1,40 +1,14 @@
 """OpenAI's own Node SDK, unmodified, against the stateful API."""
 
-import shutil
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
 from tests.acceptance.conftest import NewGateway
 from tests.acceptance.gateway import Gateway, chat, read_until
+from tests.acceptance.node_sdk import NODE
 from tests.fakes.engine import Script, ScriptedEngine
-
-_PROJECT = Path(__file__).parent / "node"
-NODE, NPM = (str(Path(sys.executable).parent / program) for program in ("node", "npm"))
-_PING_SECONDS = 15
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The script beside the SDK of the lock file, in a folder of its own."""
-    if not reaches_a_registry():
-        pytest.skip("npm reaches no registry on this machine, so that there is no Node SDK to test with")
-    folder = tmp_path_factory.mktemp("node") / "project"
-    shutil.copytree(_PROJECT, folder, ignore=shutil.ignore_patterns("node_modules"))
-    run(folder, NPM, "ci", "--omit=optional", "--no-audit", "--no-fund")
-    return folder
-
-
-def reaches_a_registry() -> bool:
-    try:
-        ping = subprocess.run([NPM, "ping"], capture_output=True, timeout=_PING_SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        return False
-    return ping.returncode == 0
 
 
 def run(folder: Path, program: str, *arguments: str) -> str:
@@ -46,15 +20,15 @@ def run(folder: Path, program: str, *arguments: str) -> str:
 
 
 def test_node_sdk_finds_everything_where_it_looks(
-    gateway: Gateway, engine: ScriptedEngine, project: Path
+    gateway: Gateway, engine: ScriptedEngine, node_project: Path
 ) -> None:
     """Stored completions, responses, streams, background, conversations, errors."""
-    said = run(project, NODE, "stateful.mjs", gateway.url)
+    said = run(node_project, NODE, "stateful.mjs", gateway.url)
     assert said.count("ok ") == 6
 
 
 def test_node_sdk_passes_over_what_a_stream_that_waits_is_told(
-    new_gateway: NewGateway, engine: ScriptedEngine, project: Path
+    new_gateway: NewGateway, engine: ScriptedEngine, node_project: Path
 ) -> None:
     """Comments are no events to it."""
     places = {"ZEPHYR_ENGINE_CONCURRENCY": "1", "ZEPHYR_ENGINE_SPARE": "0"}
@@ -62,7 +36,7 @@ def test_node_sdk_passes_over_what_a_stream_that_waits_is_told(
         engine.scripts = {"the first": Script(stop_after=3, ending="hang")}
         one = gateway.send(chat("the first", stream=True))
         read_until(one, b"Hello")
-        said = threads.submit(run, project, NODE, "waiting.mjs", gateway.url)
+        said = threads.submit(run, node_project, NODE, "waiting.mjs", gateway.url)
         while not somebody_waits(gateway):
             assert not said.done(), said.result()
         one.close()

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -64,8 +65,8 @@ class Tab:
 NewTab = Callable[..., Tab]
 
 
-@pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
+@contextmanager
+def chromium() -> Iterator[Browser]:
     """Debian's Chromium, with an empty profile for each tab."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium on this machine: apt-get install chromium")
@@ -77,8 +78,8 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def new_tab(browser: Browser, gateway: Gateway) -> Iterator[NewTab]:
+@contextmanager
+def tabs(browser: Browser, gateway: Gateway) -> Iterator[NewTab]:
     """Opens the page in a browser of its own. At the end nothing may have been asked of another host, nothing refused by
     the policy, and no error raised."""
     tabs: list[Tab] = []
@@ -106,6 +107,20 @@ def new_tab(browser: Browser, gateway: Gateway) -> Iterator[NewTab]:
     for tab in tabs:
         assert not tab.faults
         assert not tab.hosts
+
+
+@pytest.fixture(scope="module")  # while it is open no test can start a loop of its own
+def browser() -> Iterator[Browser]:
+    """The browser of one file's tests."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def new_tab(browser: Browser, gateway: Gateway) -> Iterator[NewTab]:
+    """Opens the page of the shared gateway, or of another one."""
+    with tabs(browser, gateway) as open:
+        yield open
 
 
 @pytest.fixture

@@ -56,6 +56,14 @@ def test_a_conversation_can_be_had_by_keyboard_alone(tab: Tab, engine: ScriptedE
     tab.page.get_by_text("By key").wait_for()
 
 
+def test_on_a_telephone_a_tap_beside_the_settings_closes_them(new_tab: NewTab) -> None:
+    tab = new_tab(viewport={"width": 390, "height": 844})
+    tab.press("Settings")
+    tab.page.get_by_label("System message").wait_for()
+    tab.page.mouse.click(20, 400)
+    tab.page.get_by_label("System message").wait_for(state="detached")
+
+
 def _look(tab: Tab) -> None:
     tab.page.wait_for_timeout(250)  # until what moves has come to rest
     tab.page.evaluate(AXE.read_text())
