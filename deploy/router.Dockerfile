@@ -12,10 +12,9 @@ USER 2000:2000
 WORKDIR /tmp
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["vllm-router", "--host", "0.0.0.0", "--port", "8000"]
 # Text that was seen before goes to the engine that saw it. Requests wait in the gateway, so that here none is queued or
 # refused by number; the gateway's own timeouts and limits are the ones that count.
-CMD ["--policy", "cache_aware", \
+ENTRYPOINT ["vllm-router", "--host", "0.0.0.0", "--port", "8000", "--policy", "cache_aware", \
     "--health-check-interval-secs", "3", "--health-check-timeout-secs", "2", "--health-failure-threshold", "2", \
     "--retry-max-retries", "2", "--max-payload-size", "8388608", "--request-timeout-secs", "3600", \
     "--max-concurrent-requests", "8192", "--queue-size", "0", "--worker-startup-timeout-secs", "3600"]

@@ -192,8 +192,8 @@ def test_gateway_answers_through_the_router_while_one_of_two_engines_is_away(
     port, figures = free_port(), free_port()
     log = tmp_path / "router.log"
     with ScriptedEngine() as one, ScriptedEngine() as other, log.open("wb") as output:
-        program, *own = words(ROUTER_DOCKERFILE, "ENTRYPOINT")
-        arguments = [*own, *words(ROUTER_DOCKERFILE, "CMD"), "--worker-urls", one.url, other.url]
+        program, *own = entrypoint(ROUTER_DOCKERFILE)
+        arguments = [*own, "--worker-urls", one.url, other.url]  # as the compose file adds them
         arguments[arguments.index("--port") + 1] = str(port)
         command = [str(router_home / "bin" / program), *arguments, "--prometheus-port", str(figures)]
         router = subprocess.Popen(command, cwd=tmp_path, stdout=output, stderr=output)
@@ -259,14 +259,9 @@ def run(command: str, workdir: Path) -> None:
 
 
 def entrypoint(file: Path) -> list[str]:
-    return words(file, "ENTRYPOINT")
-
-
-def words(file: Path, instruction: str) -> list[str]:
-    """The last such instruction, which is written as JSON."""
-    given = [one.rest for one in dockerfile.instructions(file) if one.name == instruction]
-    found: list[str] = json.loads(given[-1])
-    return found
+    given = [one.rest for one in dockerfile.instructions(file) if one.name == "ENTRYPOINT"]
+    words: list[str] = json.loads(given[-1])
+    return words
 
 
 def status(port: int, path: str, process: subprocess.Popen[bytes], log: Path) -> int:
