@@ -15,6 +15,7 @@ from adapters import __version__
 from adapters.access.admission import Admission
 from adapters.access.callers import NOBODY, Caller
 from adapters.access.gate import Gate, RequestIds
+from adapters.access.metrics import AdmissionMetrics
 from adapters.admin import admin_application
 from adapters.completions.relay import Completions
 from adapters.completions.requests import ChatRequest, CompletionRequest
@@ -148,6 +149,7 @@ class Gateway:
             self._keys,
             self._log.status,
             LimitMetrics(self._quotas.status),
+            AdmissionMetrics(self.admission),
         )
 
     def _framework(self, doors: list[GenerationDoor[Any]]) -> FastAPI:
@@ -179,7 +181,11 @@ class Gateway:
         api.include_router(health.routes({"engine": self._engine_part, "log": self._log_part}))
         if self._keys is None:  # who needs a key is told nothing of the others; the second listener has them
             api.include_router(
-                metrics.routes(LogMetrics(self._log.status), LimitMetrics(self._quotas.status))
+                metrics.routes(
+                    LogMetrics(self._log.status),
+                    LimitMetrics(self._quotas.status),
+                    AdmissionMetrics(self.admission),
+                )
             )
         install_refusals(api)
         described = api.openapi

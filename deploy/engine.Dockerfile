@@ -12,6 +12,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY adapters adapters
 COPY serving serving
 COPY zephyr zephyr
+COPY setup/page.py setup/hatch_page.py setup/
 RUN /opt/zephyr/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 # torch names its caches after the user, and this uid may have no name of its own.
 ENV HOME=/var/lib/zephyr \

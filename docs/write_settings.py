@@ -1,6 +1,6 @@
 """Writes `settings.md` from the settings themselves: `.venv/bin/python -m docs.write_settings`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import fields
 from pathlib import Path
 
@@ -32,7 +32,8 @@ def document() -> str:
 
 def gateway_variables() -> set[str]:
     """The variables that the gateway reads."""
-    return {group.variable(name) for group in _groups() for name in group.model_fields}
+    named = {group.variable(name) for group in _groups() for name in group.model_fields}
+    return named | {variable for group in _groups() for variable in group.secrets().values()}
 
 
 def host_variables() -> set[str]:
@@ -44,7 +45,8 @@ def _gateway() -> Iterator[str]:
     yield "## The gateway (`zephyr gateway`, `python -m adapters`)\n"
     for group in _groups():
         yield f"### {_title(group)}\n"
-        yield from _table({group.variable(name): field for name, field in group.model_fields.items()})
+        files = {group.variable(name) for name in group.secrets()}
+        yield from _table({group.variable(name): field for name, field in group.model_fields.items()}, files)
 
 
 def _host() -> Iterator[str]:
@@ -64,12 +66,14 @@ def _title(group: type[Group]) -> str:
     return (group.__doc__ or "").splitlines()[0].rstrip(".")
 
 
-def _table(settings: dict[str, FieldInfo]) -> Iterator[str]:
+def _table(settings: dict[str, FieldInfo], files: Set[str] = frozenset()) -> Iterator[str]:
     yield "| variable | default | meaning |"
     yield "|---|---|---|"
     for variable, field in settings.items():
         meaning = (field.description or "").replace("|", "\\|")
         yield f"| `{variable}` | {_default(field)} | {meaning} |"
+        if variable in files:
+            yield f"| `{variable}_FILE` | none | A file that holds it, where `{variable}` is not given. |"
     yield ""
 
 

@@ -41,6 +41,11 @@ class Settings(BaseSettings):
         validation_alias="DATABASE_URL",
         description="A PostgreSQL to use; without it the embedded one is run.",
     )
+    database_url_file: Path | None = Field(
+        None,
+        validation_alias="DATABASE_URL_FILE",
+        description="A file that holds it, where `DATABASE_URL` is not given.",
+    )
     engine_url: str | None = Field(
         None,
         validation_alias="ENGINE_URL",
@@ -82,6 +87,22 @@ class Settings(BaseSettings):
     )
     engine_max_queued: int = Field(
         2048, ge=1, description="Requests that wait in the engine before it refuses more."
+    )
+    engine_host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="Address of `ZEPHYR_ENGINE_PORT`. vLLM asks nobody who they are: let only the gateway and a router "
+        "reach it.",
+    )
+    engine_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port on which the engine is reached once it is checked, beside its socket; for a router or a gateway "
+        "on another machine. Without it, none.",
+    )
+    engine_connections: int = Field(
+        4096, ge=1, description="Connections to that port at once before more are closed."
     )
     engine_extra_args: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="More arguments for vLLM's server, as on a command line; they come last and win."
@@ -157,7 +178,10 @@ class Settings(BaseSettings):
             BadSettings: naming each variable that cannot be used, never its value.
         """
         try:
-            return cls()  # type: ignore[call-arg]  # they come from the environment
+            settings = cls()  # type: ignore[call-arg]  # they come from the environment
+            if settings.database_url_file is None or settings.database_url is not None:
+                return settings
+            return settings.model_copy(update={"database_url": _secret_in(settings.database_url_file)})
         except ValidationError as error:
             problems = [(str(part["loc"][0]), part["msg"]) for part in error.errors()]
         lines = [f"{cls.variable(at) if at in cls.model_fields else at}: {text}" for at, text in problems]
@@ -174,3 +198,14 @@ class Settings(BaseSettings):
     @property
     def run(self) -> Path:
         return self.home / "run"
+
+
+def _secret_in(file: Path) -> SecretStr:
+    """What the file of DATABASE_URL_FILE holds, without the line's end that editors leave."""
+    try:
+        text = file.read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSettings(f"DATABASE_URL_FILE: the file cannot be read ({type(error).__name__})") from None
+    if not text.strip() or not text.isprintable():
+        raise BadSettings("DATABASE_URL_FILE: the file must hold one line of text")
+    return SecretStr(text)

@@ -14,8 +14,8 @@ class BuildPage(BuildHookInterface):  # type: ignore[misc,type-arg]
     """Builds the page before the wheel is packed; without npm's registry the wheel is one without the page."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build it, but for an editable install."""
-        if version == "editable":
+        """Build it, but for an editable install and for the engine's image, which is made without its sources."""
+        if version == "editable" or not page.SOURCES.is_dir():
             return
         try:
             page.build()

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make the five locks anew. Needs uv; takes a few seconds. Any extra arguments (for instance --upgrade) go to uv.
+# Make the six locks anew. Needs uv; takes a few seconds. Any extra arguments (for instance --upgrade) go to uv.
 set -eu
 cd "$(dirname "$0")"
 
@@ -13,6 +13,7 @@ lock() {
 lock gateway.lock ../pyproject.toml build.in "$@"
 lock dev.lock --extra dev --constraint gateway.lock ../pyproject.toml build.in "$@"
 lock page.lock --constraint dev.lock page.in "$@"
+lock router.lock --constraint gateway.lock router.in "$@"
 lock engine-cuda.lock engine-cuda.in "$@"
 
 left_out=$(sed -n 's/^\([a-z-]*\) ;.*/--no-emit-package \1/p' engine-cpu.overrides)

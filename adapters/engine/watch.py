@@ -135,7 +135,7 @@ class EngineWatch:
 
     async def _problem(self) -> str | None:
         try:
-            status, _ = await self._client.get("/health")
+            status, _ = await self._client.get(self._settings.engine_health_path)
         except EngineTimeout:
             self._timeouts += 1
             patient = self.state.ready and self._timeouts < _TIMEOUTS_BEFORE_LOST

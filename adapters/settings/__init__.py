@@ -81,6 +81,8 @@ class Settings:
             group: type[Group] = field.type  # type: ignore[assignment]  # a class: annotations are not strings here
             try:
                 groups[field.name] = group()
+            except BadSettings as error:
+                problems.append(str(error))
             except ValidationError as error:
                 problems += [problem(group, str(part["loc"][0]), part["msg"]) for part in error.errors()]
         if problems:

@@ -17,6 +17,12 @@ class EngineSettings(Group):
     engine_model_alias: str = Field(
         "zephyr-7b-beta", min_length=1, description="A name accepted for whatever model the engine serves."
     )
+    engine_health_path: str = Field(
+        "/health",
+        pattern=r"^/[\w./-]*$",
+        description="Where it says with a 200 that it is well. vllm-router's is `/readiness`: its `/health` asks for all "
+        "engines behind it.",
+    )
     engine_connect_timeout: float = Field(
         5.0, gt=0, description="Seconds to wait for a connection to the engine."
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from serving.engine import hardware, models, profile, progress
 from serving.engine.check import Check
 from serving.engine.models import Model
+from serving.engine.port import Port
 from serving.engine.prepare import Run, prepare, refuse_missing_engine
 from serving.engine.pulse import Pulse
 from serving.errors import CannotRun
@@ -21,7 +22,8 @@ class Engine:
     """vLLM on this machine, as a service of the supervisor.
 
     Each start listens on a socket of its own. The gateway knows only the published name, a symbolic link, which exists
-    while a checked engine runs: an engine that was not checked cannot be reached.
+    while a checked engine runs: an engine that was not checked cannot be reached. The same holds for the port, where
+    one is set.
     """
 
     name = "engine"
@@ -33,6 +35,8 @@ class Engine:
         self._run = run
         self._tell = tell
         self._published = settings.run / "engine.sock"
+        port = settings.engine_port
+        self._port = Port(settings.engine_host, port, settings.engine_connections) if port else None
         self._starts = 0
         self._model: Model | None = None
         self._advice = ""
@@ -89,6 +93,8 @@ class Engine:
         check = Check(url, self._model, self._settings.engine_check_seconds)
         await asyncio.to_thread(check.run)
         self._publish()
+        if self._port:
+            await self._port.open(self._socket)
 
     async def until_hung(self) -> str:
         """Wait until it shows no sign of work for longer than any step of it takes."""
@@ -97,7 +103,9 @@ class Engine:
         return await pulse.until_hung()
 
     def down(self) -> None:
-        """Take the published name and the socket away."""
+        """Take the published name, the socket and the port away."""
+        if self._port:
+            self._port.close()
         self._published.unlink(missing_ok=True)
         self._socket.unlink(missing_ok=True)
 

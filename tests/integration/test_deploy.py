@@ -5,10 +5,12 @@ import http.client
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,13 +18,17 @@ import asyncpg
 import pytest
 
 from adapters.database.session import connect
+from adapters.settings import Settings
 from tests import dockerfile
-from tests.acceptance.gateway import free_port
-from tests.databases import PostgresServer, log_settings, rows
+from tests.acceptance.gateway import Gateway, chat, free_port
+from tests.databases import PostgresServer, rows
+from tests.fakes.engine import ScriptedEngine
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "deploy" / "gateway.Dockerfile"
 ENGINE_DOCKERFILE = ROOT / "deploy" / "engine.Dockerfile"
+CPU_DOCKERFILE = ROOT / "deploy" / "engine-cpu.Dockerfile"
+ROUTER_DOCKERFILE = ROOT / "deploy" / "router.Dockerfile"
 HOME_IN_IMAGE = "/opt/zephyr"
 
 
@@ -73,11 +79,42 @@ def test_gateway_image_does_not_hold_the_engine(gateway_home: Path) -> None:
     assert not installed & {"vllm", "torch", "transformers"}
 
 
-def test_engine_image_installs_its_launcher_by_the_same_commands() -> None:
-    """So that what is run here for the gateway has been run for the engine as well."""
-    in_gateway, in_engine = (installing(file) for file in (DOCKERFILE, ENGINE_DOCKERFILE))
-    assert in_gateway == in_engine
+@pytest.mark.parametrize("file", [ENGINE_DOCKERFILE, CPU_DOCKERFILE], ids=lambda file: file.name)
+def test_engine_image_installs_its_launcher_by_the_same_commands(file: Path) -> None:
+    """So that what is run here for the gateway has been run for the engine as well; it leaves out the page alone."""
+    page = {"COPY page page", "COPY setup/page.py setup/page.lock setup/hatch_page.py setup/"}
+    in_gateway = [line for line in installing(DOCKERFILE) if line not in page]
+    own = {
+        "COPY setup/page.py setup/hatch_page.py setup/",
+        "COPY setup/environment.py setup/engine-cpu.lock setup/",
+    }
+    assert [line for line in installing(file) if line not in own] == in_gateway
     assert len(in_gateway) == 7
+
+
+def test_wheel_is_built_without_the_sources_of_the_page(tmp_path: Path) -> None:
+    """As in the engine's images, which do not have them."""
+    for instruction in dockerfile.first_stage(ENGINE_DOCKERFILE):
+        if instruction.name == "COPY":
+            dockerfile.copy(instruction, ROOT, tmp_path)
+    shutil.rmtree(
+        tmp_path / "adapters" / "web" / "chat", ignore_errors=True
+    )  # which this checkout may have built
+    pip = f"{sys.executable} -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir built ."
+    run(pip, tmp_path)
+    (wheel,) = (tmp_path / "built").glob("*.whl")
+    with zipfile.ZipFile(wheel) as file:
+        names = set(file.namelist())
+    assert {"serving/engine/port.py", "adapters/app.py"} <= names
+    assert not any(name.startswith("adapters/web/chat/") for name in names)
+
+
+def test_processors_engine_is_installed_as_on_a_bare_machine() -> None:
+    """By the command that CI runs, with the files that it needs."""
+    commands = [one.rest for one in dockerfile.instructions(CPU_DOCKERFILE) if one.name == "RUN"]
+    assert "ZEPHYR_ENGINE_BUILD=cpu PIP_NO_CACHE_DIR=1 python setup/environment.py engine" in commands
+    assert "setup/environment.py dev engine" in (ROOT / ".ci" / "run").read_text()
+    assert dockerfile.variables(CPU_DOCKERFILE)["ZEPHYR_ENGINE_PYTHON"].endswith(".venv-engine/bin/python")
 
 
 def test_launcher_starts_from_the_image_and_says_what_it_lacks(gateway_home: Path, tmp_path: Path) -> None:
@@ -98,11 +135,22 @@ def test_launcher_starts_from_the_image_and_says_what_it_lacks(gateway_home: Pat
     assert str(missing) in done.stderr.replace("\n", "")
 
 
-def test_password_is_taken_from_the_variable_that_the_compose_file_sets(
-    monkeypatch: pytest.MonkeyPatch,
+def test_documented_secrets_open_the_database_to_the_gateway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its URL names no password; any character may be in one."""
-    password = "a/b@c:d%41 #?"
+    """What deploy/README.md says to run makes a password and a URL that fit, in files that a container may read."""
+    documentation = (ROOT / "deploy" / "README.md").read_text()
+    commands = [line for line in documentation.splitlines() if "deploy/secrets" in line and line[0].isalpha()]
+    (tmp_path / "deploy").mkdir()
+    run("\n".join(line for line in commands if not line.startswith("`")), tmp_path)
+    folder = tmp_path / "deploy" / "secrets"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()} == {
+        "postgres_password": 0o644,
+        "database_url": 0o644,
+    }
+    password = (folder / "postgres_password").read_text().strip()
+    assert len(password) >= 32
     server = PostgresServer()
     try:
         (found,) = rows(server.url, "SELECT setting FROM pg_settings WHERE name = 'hba_file'")
@@ -110,13 +158,65 @@ def test_password_is_taken_from_the_variable_that_the_compose_file_sets(
         access = Path(found["setting"])
         access.write_text(f"local all zephyr scram-sha-256\n{access.read_text()}")
         reload(server.url)
-        url = f"postgresql://zephyr@/postgres?{urlsplit(server.url).query}"
+        here = f"@/postgres?{urlsplit(server.url).query}"
         with pytest.raises(asyncpg.InvalidPasswordError):
-            rows(url, "SELECT 1")
-        monkeypatch.setenv("PGPASSWORD", password)
-        assert asyncio.run(user_of(url)) == "zephyr"
+            rows(f"postgresql://zephyr:wrong{here}", "SELECT 1")
+        secret = folder / "database_url"
+        assert secret.read_text().count("@postgres/zephyr\n") == 1
+        secret.write_text(secret.read_text().replace("@postgres/zephyr", here))
+        monkeypatch.setenv("DATABASE_URL_FILE", str(secret))
+        assert asyncio.run(user_of()) == "zephyr"
     finally:
         server.close()
+
+
+@pytest.fixture(scope="module")
+def router_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the router's Dockerfile leaves in the image."""
+    if importlib.util.find_spec("ensurepip") is None:
+        pytest.skip("this Python cannot make an environment with pip in it, as the image's does")
+    workdir = tmp_path_factory.mktemp("context")
+    home = tmp_path_factory.mktemp("image") / "router"
+    for instruction in dockerfile.first_stage(ROUTER_DOCKERFILE):
+        if instruction.name == "COPY":
+            dockerfile.copy(instruction, ROOT, workdir)
+        elif instruction.name == "RUN":
+            run(instruction.rest.replace("/opt/router", str(home)), workdir)
+    return home
+
+
+def test_gateway_answers_through_the_router_while_one_of_two_engines_is_away(
+    router_home: Path, tmp_path: Path, database_url: str
+) -> None:
+    """The router of the image with its own arguments, the gateway with the settings of `replicas.env`."""
+    port, figures = free_port(), free_port()
+    log = tmp_path / "router.log"
+    with ScriptedEngine() as one, ScriptedEngine() as other, log.open("wb") as output:
+        program, *own = entrypoint(ROUTER_DOCKERFILE)
+        arguments = [*own, "--worker-urls", one.url, other.url]  # as the compose file adds them
+        arguments[arguments.index("--port") + 1] = str(port)
+        command = [str(router_home / "bin" / program), *arguments, "--prometheus-port", str(figures)]
+        router = subprocess.Popen(command, cwd=tmp_path, stdout=output, stderr=output)
+        try:
+            assert status(port, "/readiness", router, log) == 200
+            settings = {"ENGINE_URL": f"http://127.0.0.1:{port}", "ZEPHYR_ENGINE_HEALTH_PATH": "/readiness"}
+            with Gateway(tmp_path / "gateway.log", DATABASE_URL=database_url, **settings) as gateway:
+                assert gateway.post("/v1/chat/completions", chat()).status == 200
+                other.stop()
+                limit = time.monotonic() + 15
+                while status(port, "/health", router, log) == 200:
+                    assert time.monotonic() < limit, "the router does not see that an engine is away"
+                    time.sleep(0.1)
+                one.seen.clear()
+                assert gateway.get("/readyz").status == 200
+                for stream in (False, True, False, True):
+                    answer = gateway.post("/v1/chat/completions", chat(stream=stream))
+                    assert answer.status == 200
+                    assert b"error" not in answer.body
+                assert len(one.seen) == 4
+        finally:
+            router.terminate()
+            assert router.wait(timeout=20) == 0, log.read_text()
 
 
 def reload(url: str) -> None:
@@ -130,9 +230,9 @@ def reload(url: str) -> None:
         time.sleep(0.02)
 
 
-async def user_of(url: str) -> str:
-    """Who the gateway's own way of connecting is to the server."""
-    connection = await connect(log_settings(url))
+async def user_of() -> str:
+    """Who the gateway is to the database of its settings."""
+    connection = await connect(Settings.read().log)
     try:
         name: str = await connection.fetchval("SELECT current_user")
     finally:

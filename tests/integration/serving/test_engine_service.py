@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +16,7 @@ from serving.errors import CannotRun
 from serving.readiness import NoAnswer, ask
 from serving.settings import Settings
 from serving.supervisor import Supervisor
+from tests.acceptance.gateway import free_port
 from tests.integration.serving import fake_vllm
 from tests.integration.serving.test_supervisor import Told, until
 
@@ -116,6 +118,42 @@ async def test_engine_that_turns_wrong_is_not_published_again(host: Host, superv
     assert not host.published.is_symlink()
 
 
+async def test_port_is_open_only_while_a_checked_engine_is_published(
+    host: Host, supervisor: Supervisor
+) -> None:
+    """Before the check, after the engine's end and while its successor starts, nobody listens there."""
+    port = free_port()
+    host.settings = host.settings.model_copy(update={"engine_port": port})
+    host.behaviour.write_text("right")
+    engine = host.engine(supervisor)
+    supervisor.start(engine)
+    while not host.published.is_symlink():
+        assert not listens(port)
+        await asyncio.sleep(0.01)
+    await supervisor.until_ready("engine")
+    url = f"http://127.0.0.1:{port}"
+    assert (await asyncio.to_thread(ask, url, "/v1/models")).status == 200
+    host.behaviour.write_text("miscounts")
+    os.kill(host.pids()[0], signal.SIGKILL)
+    await until(lambda: any("prompt tokens" in text for text in host.told.texts("trouble")))
+    assert not listens(port)
+    host.behaviour.write_text("right")
+    await until(host.published.is_symlink)
+    await until(lambda: listens(port))
+    assert (await asyncio.to_thread(ask, url, "/v1/models")).status == 200
+
+
+async def test_port_that_is_taken_is_said_plainly(host: Host, supervisor: Supervisor) -> None:
+    """And the engine is not announced."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        host.settings = host.settings.model_copy(update={"engine_port": taken.getsockname()[1]})
+        host.behaviour.write_text("right")
+        supervisor.start(host.engine(supervisor))
+        with pytest.raises(CannotRun, match="ZEPHYR_ENGINE_PORT: "):
+            await supervisor.until_ready("engine")
+    assert not host.published.is_symlink()
+
+
 async def test_engine_that_hangs_is_restarted(host: Host, supervisor: Supervisor) -> None:
     """It says that it is well and answers nothing: it is taken away, killed, and its successor is checked like any."""
     host.settings = host.settings.model_copy(update={"engine_silence_seconds": 1.0})
@@ -209,3 +247,9 @@ async def test_the_engine_is_told_no_way_into_the_database(
         command = await host.engine(supervisor).command()
     assert not secrets.keys() & command.environment.keys()
     assert "hunter2" not in repr(command) + " ".join(command.argv)
+
+
+def listens(port: int) -> bool:
+    """Whether anybody takes a connection there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

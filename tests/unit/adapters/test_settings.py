@@ -1,8 +1,12 @@
 """The gateway's settings: what cannot be used is refused by name, and nothing is taken to mean what it does not."""
 
+from pathlib import Path
+
 import pytest
 
 from adapters.settings import BadSettings, ServerSettings, Settings
+
+URL = "postgresql://zephyr:hunter2@db/zephyr"
 
 
 @pytest.mark.parametrize(
@@ -84,3 +88,56 @@ def test_origins_are_taken_as_browsers_send_them(monkeypatch: pytest.MonkeyPatch
 )
 def test_names_that_are_checked(given: dict[str, str], checked: set[str] | None) -> None:
     assert ServerSettings(**given).hosts_to_check() == checked  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_secret_may_be_in_a_file(end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As container engines hand it over; an editor's last line end is not part of it."""
+    file = tmp_path / "secret"
+    file.write_text(URL + end, newline="")
+    monkeypatch.setenv("DATABASE_URL_FILE", str(file))
+    settings = Settings.read()
+    assert settings.log.database_url.get_secret_value() == URL
+    assert "database_url" in settings.log.model_fields_set
+    assert "hunter2" not in repr(settings)
+
+
+def test_variable_that_holds_the_secret_comes_before_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the host gives the gateway a database of its own, with the file named in what both inherit."""
+    monkeypatch.setenv("DATABASE_URL", URL)
+    monkeypatch.setenv("DATABASE_URL_FILE", str(tmp_path / "nothing"))
+    assert Settings.read().log.database_url.get_secret_value() == URL
+
+
+@pytest.mark.parametrize("variable", ["DATABASE_URL_FILE", "ZEPHYR_LIMITS_URL_FILE"])
+@pytest.mark.parametrize(
+    "content", [None, b"", b"\n", b"hunter2\nhunter2\n", b"hunter2\0", b"\xff", b"hunter2" * 1000]
+)
+def test_file_of_a_secret_that_cannot_be_used_is_refused_by_its_variable(
+    variable: str, content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its place nor what it holds is told."""
+    file = tmp_path / "hunter2"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv(variable, str(file))
+    monkeypatch.setenv("ZEPHYR_PORT", "eighty")
+    with pytest.raises(BadSettings) as refused:
+        Settings.read()
+    assert f"{variable}: the file" in str(refused.value)
+    assert "ZEPHYR_PORT: " in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_what_a_file_holds_is_judged_like_what_a_variable_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And refused by the setting's name."""
+    file = tmp_path / "secret"
+    file.write_text("http://hunter2")
+    monkeypatch.setenv("ZEPHYR_LIMITS_URL_FILE", str(file))
+    with pytest.raises(BadSettings, match="ZEPHYR_LIMITS_URL: ") as refused:
+        Settings.read()
+    assert "hunter2" not in str(refused.value)

@@ -87,3 +87,29 @@ def test_state_lies_where_the_system_expects_it(
     """Root's in the system's place, a user's in their own."""
     monkeypatch.setattr("os.geteuid", lambda: user)
     assert Settings.read().home == Path(home).expanduser()
+
+
+def test_database_may_be_named_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable itself comes first."""
+    file = tmp_path / "secret"
+    file.write_text("postgresql://me:hunter2@db/zephyr\n")
+    monkeypatch.setenv("DATABASE_URL_FILE", str(file))
+    found = Settings.read().database_url
+    assert found is not None and found.get_secret_value() == "postgresql://me:hunter2@db/zephyr"
+    monkeypatch.setenv("DATABASE_URL", "postgresql://other/zephyr")
+    found = Settings.read().database_url
+    assert found is not None and found.get_secret_value() == "postgresql://other/zephyr"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"a\nb", b"\xff"])
+def test_file_that_cannot_be_used_is_refused_by_its_variable(
+    content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No embedded database is run in its place."""
+    file = tmp_path / "hunter2"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv("DATABASE_URL_FILE", str(file))
+    with pytest.raises(BadSettings, match=r"^DATABASE_URL_FILE: the file") as refused:
+        Settings.read()
+    assert "hunter2" not in str(refused.value)
