@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from adapters.access.admission import Admission
 from adapters.access.metrics import AdmissionMetrics
-from adapters.settings import AccessSettings, LogSettings, Settings
+from adapters.settings import LogSettings, Settings
 from docs.write_settings import gateway_variables, host_variables
 from tests import dockerfile
 from tests.manifests import Cluster, Json, Pod, built, documents
@@ -94,7 +94,9 @@ def test_settings_are_taken_by_the_gateway(
     """With the secret mounted, as it would be."""
     secret = tmp_path / "url"
     secret.write_text("postgresql://zephyr:secret@db/zephyr\n")
-    given = cluster.one("ConfigMap", "engine")["data"] | cluster.pods["gateway"].variables
+    image = dockerfile.variables(ROOT / "deploy" / "gateway.Dockerfile")
+    given = {name: value for name, value in image.items() if name in gateway_variables()}
+    given |= cluster.one("ConfigMap", "engine")["data"] | cluster.pods["gateway"].variables
     for name, value in (given | {"DATABASE_URL_FILE": str(secret)}).items():
         assert isinstance(value, str), f"{name} is no text, which Kubernetes refuses"
         monkeypatch.setenv(name, value)
@@ -276,7 +278,9 @@ def test_scaled_sets_exist_and_leave_their_number_to_the_autoscaler(overlay: str
         assert "replicas" not in cluster.one(target["kind"], target["name"])["spec"]
         for metric in one["spec"]["metrics"]:
             if metric["type"] == "External":
-                given = {family.name for family in AdmissionMetrics(Admission(AccessSettings())).collect()}  # type: ignore[call-arg]  # all have defaults
+                given = {
+                    family.name for family in AdmissionMetrics(Admission(Settings.read().access)).collect()
+                }
                 assert metric["external"]["metric"]["name"] in given
     budgets = {one["metadata"]["name"] for one in cluster.of("PodDisruptionBudget")}
     assert budgets == {name for name, pod in cluster.pods.items() if pod.kind != "Job"}
