@@ -208,6 +208,7 @@ def test_gateway_answers_through_the_router_while_one_of_two_engines_is_away(
                     assert time.monotonic() < limit, "the router does not see that an engine is away"
                     time.sleep(0.1)
                 one.seen.clear()
+                time.sleep(1)  # in which the gateway looks several times
                 assert gateway.get("/readyz").status == 200
                 for stream in (False, True, False, True):
                     answer = gateway.post("/v1/chat/completions", chat(stream=stream))
