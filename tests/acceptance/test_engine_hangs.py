@@ -15,9 +15,24 @@ FLOWING = Script(pieces=("word ",) * 1000, pause=0.02)
 
 
 @pytest.fixture(scope="module")
-def watchful(new_gateway: NewGateway) -> Iterator[Gateway]:
+def _own_engine() -> Iterator[ScriptedEngine]:
+    """One that no other gateway asks for signs of work."""
+    with ScriptedEngine() as engine:
+        yield engine
+
+
+@pytest.fixture
+def engine(_own_engine: ScriptedEngine) -> ScriptedEngine:
+    """The engine, well and with nothing seen yet."""
+    _own_engine.forget()
+    return _own_engine
+
+
+@pytest.fixture(scope="module")
+def watchful(new_gateway: NewGateway, _own_engine: ScriptedEngine) -> Iterator[Gateway]:
     """A gateway that notices within a second."""
     with new_gateway(
+        ENGINE_URL=_own_engine.url,
         ZEPHYR_ENGINE_QUIET_SECONDS=str(QUIET),
         ZEPHYR_ENGINE_HANG_SECONDS=str(HANG),
         ZEPHYR_ENGINE_IDLE_TIMEOUT=str(IDLE),
