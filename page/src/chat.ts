@@ -136,6 +136,7 @@ function answered(turn: Turn, answer: Answer): Turn {
 /** Learn which conversation of the log this is, and keep it all. */
 async function settle(ended: Thread, answer: Answer): Promise<void> {
   let now = ended;
+  save(now); // at once: whoever reloads now finds the whole answer
   const conversation = answer.conversation ?? (await conversationOf(answer));
   if (conversation && now.conversation !== conversation) {
     now = change(ended.id, (one) => ({ ...one, conversation })) ?? { ...now, conversation };

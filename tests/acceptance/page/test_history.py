@@ -39,7 +39,7 @@ def test_what_was_said_is_found_by_its_words(tab: Tab, engine: ScriptedEngine, g
     assert gateway.post("/v1/chat/completions", chat("Which animal?")).status == 200
     tab.page.get_by_label("Search what was said").fill("axolotl")
     tab.page.locator(".hit").first.click()
-    tab.page.get_by_text("An axolotl regrows its legs.").wait_for()
+    tab.page.get_by_role("log").get_by_text("An axolotl regrows its legs.").wait_for()
 
 
 def test_a_conversation_is_renamed_exported_and_deleted(

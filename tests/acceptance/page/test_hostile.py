@@ -28,6 +28,7 @@ def test_what_a_model_writes_stays_text(tab: Tab, engine: ScriptedEngine) -> Non
     engine.script = Script(pieces=[*pieces, "\n\nThe end."])
     tab.said("be hostile")
     tab.page.get_by_text("The end.").wait_for()
+    tab.page.locator(".row.current").wait_for()  # all of it is kept
     tab.page.reload()
     tab.page.get_by_text("The end.").wait_for()
     assert tab.page.evaluate("window.ran") is None
