@@ -110,11 +110,3 @@ class Cancelled(GatewayError):
     """The client cancelled this."""
 
     code = "cancelled"
-
-
-class NotReady(GatewayError):
-    """A part that this request needs is not ready."""
-
-    status = 503
-    code = "not_ready"
-    retry_after = 5

@@ -146,7 +146,7 @@ class Run:
         usage = self.transcript.usage
         if usage is not None:
             self._slot.leave(usage.prompt_tokens, usage.completion_tokens or 0)
-        elif self._refused or self._connection is None:
+        elif self._refused or not self._asked:
             self._slot.leave(0, 0)
         else:
             self._slot.leave()

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.acceptance.conftest import NewGateway
 from tests.acceptance.exchanges import Exchanges
-from tests.acceptance.gateway import Gateway, chat, read_until
+from tests.acceptance.gateway import Answer, Gateway, chat, read_until
 from tests.acceptance.keys import Holder, created
 from tests.fakes.engine import Script, ScriptedEngine, refusal
 
@@ -312,6 +312,32 @@ def test_a_flood_holds_nobody_else_back(holders: dict[str, Holder], engine: Scri
         assert {answer.result().status for answer in flooding} == {200}
     assert min(gaps(engine, 2)) >= 0.15, "more than the usual place and the spare one"
     assert min(gaps(engine, 1)) < 0.15, "one after the other"
+
+
+def test_who_was_served_least_is_next(new_gateway: NewGateway, log_url: str, engine: ScriptedEngine) -> None:
+    """Not who came first: somebody who comes when a crowd waits already is served before the crowd's second."""
+    engine.scripts = {"the first": HANGS}
+    with new_gateway(ZEPHYR_REQUIRE_KEYS="true", **ONE_PLACE) as gateway, ThreadPoolExecutor() as threads:
+        crowd, visitor = (
+            Holder(gateway=gateway, id=key["id"], key=key["key"])
+            for key in (created(log_url, "a-crowd"), created(log_url, "a-late-visitor"))
+        )
+
+        def queued(holder: Holder, text: str, place: int) -> Future[Answer]:
+            asked = threads.submit(holder.post, "/v1/chat/completions", chat(text))
+            limit = time.monotonic() + 5
+            figure = b"zephyr_generations_waiting %d.0" % place
+            while figure not in gateway.admin("GET", "/metrics").body:
+                assert time.monotonic() < limit, f"{text} does not wait"
+            return asked
+
+        with gateway.opened("POST", "/v1/chat/completions", chat("the first", stream=True), crowd.headers):
+            engine.wait_for(1)
+            waiting = [queued(crowd, f"{number}", number) for number in (1, 2, 3)]
+            waiting.append(queued(visitor, "late", 4))
+        assert {one.result().status for one in waiting} == {200}
+    asked = [seen.json["messages"][0]["content"] for seen in engine.seen]
+    assert asked in (["the first", "late", "1", "2", "3"], ["the first", "1", "late", "2", "3"])
 
 
 def test_keys_of_a_tenant_share_its_place(holders: dict[str, Holder], engine: ScriptedEngine) -> None:

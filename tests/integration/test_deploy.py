@@ -30,20 +30,32 @@ ENGINE_DOCKERFILE = ROOT / "deploy" / "engine.Dockerfile"
 CPU_DOCKERFILE = ROOT / "deploy" / "engine-cpu.Dockerfile"
 ROUTER_DOCKERFILE = ROOT / "deploy" / "router.Dockerfile"
 HOME_IN_IMAGE = "/opt/zephyr"
+ROUTER_IN_IMAGE = "/opt/router"
 
 
 @pytest.fixture(scope="module")
 def gateway_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the build stage of the gateway's Dockerfile leaves in the image."""
+    return left_by(DOCKERFILE, HOME_IN_IMAGE, tmp_path_factory.mktemp("image"))
+
+
+@pytest.fixture(scope="module")
+def router_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the router's Dockerfile leaves in the image."""
+    return left_by(ROUTER_DOCKERFILE, ROUTER_IN_IMAGE, tmp_path_factory.mktemp("image"))
+
+
+def left_by(file: Path, place: str, folder: Path) -> Path:
+    """What a Dockerfile's first stage leaves at a place in the image, made by its own commands."""
     if importlib.util.find_spec("ensurepip") is None:
         pytest.skip("this Python cannot make an environment with pip in it, as the image's does")
-    workdir = tmp_path_factory.mktemp("context")
-    home = tmp_path_factory.mktemp("image") / "zephyr"
-    for instruction in dockerfile.first_stage(DOCKERFILE):
+    home, workdir = folder / "home", folder / "context"
+    workdir.mkdir()
+    for instruction in dockerfile.first_stage(file):
         if instruction.name == "COPY":
             dockerfile.copy(instruction, ROOT, workdir)
         elif instruction.name == "RUN":
-            run(instruction.rest.replace(HOME_IN_IMAGE, str(home)), workdir)
+            run(instruction.rest.replace(place, str(home)), workdir)
     return home
 
 
@@ -168,21 +180,6 @@ def test_documented_secrets_open_the_database_to_the_gateway(
         assert asyncio.run(user_of()) == "zephyr"
     finally:
         server.close()
-
-
-@pytest.fixture(scope="module")
-def router_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the router's Dockerfile leaves in the image."""
-    if importlib.util.find_spec("ensurepip") is None:
-        pytest.skip("this Python cannot make an environment with pip in it, as the image's does")
-    workdir = tmp_path_factory.mktemp("context")
-    home = tmp_path_factory.mktemp("image") / "router"
-    for instruction in dockerfile.first_stage(ROUTER_DOCKERFILE):
-        if instruction.name == "COPY":
-            dockerfile.copy(instruction, ROOT, workdir)
-        elif instruction.name == "RUN":
-            run(instruction.rest.replace("/opt/router", str(home)), workdir)
-    return home
 
 
 def test_gateway_answers_through_the_router_while_one_of_two_engines_is_away(
