@@ -9,5 +9,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     license: { fileName: "licenses.md" }, // the notices of what is bundled, beside it
     target: "es2022",
+    chunkSizeWarningLimit: 2000, // kB: Swagger UI, which only `/docs` loads
+    rollupOptions: { input: ["index.html", "docs.html"] },
   },
 });

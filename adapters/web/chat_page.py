@@ -22,15 +22,15 @@ _HEADERS = {
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
-_NOT_BUILT = """<!doctype html>
+NOT_BUILT = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Zephyr</title>
 <link rel="stylesheet" href="/static/welcome.css">
 <main>
-<h1>The chat page is not built</h1>
-<p>Everything else works. In the checkout, <code>.venv/bin/python setup/page.py</code> builds it; that needs npm's
+<h1>The pages for browsers are not built</h1>
+<p>Everything else works; <a href="/openapi.json">openapi.json</a> describes the API. In the checkout, <code>.venv/bin/python setup/page.py</code> builds it; that needs npm's
 registry once. Then load this page again.</p>
 <p><a href="/">Welcome page</a></p>
 </main>
@@ -49,7 +49,7 @@ def add(api: FastAPI, built: Path = BUILT) -> None:
     async def page() -> Response:
         index = built / "index.html"
         if not index.is_file():
-            return HTMLResponse(_NOT_BUILT, 404, headers=_HEADERS)
+            return HTMLResponse(NOT_BUILT, 404, headers=_HEADERS)
         return FileResponse(index, media_type="text/html", headers=_HEADERS)
 
     api.include_router(router)

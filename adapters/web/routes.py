@@ -39,7 +39,7 @@ def routes(
     templates.filters["spans"] = spans
     page = templates.get_template("welcome.html")
     router = APIRouter(tags=["Operation"])
-    router.include_router(docs.routes(templates))
+    router.include_router(docs.routes())
 
     @router.get(
         "/", summary="This page", response_model=Welcome, responses={200: {"content": {"text/html": {}}}}

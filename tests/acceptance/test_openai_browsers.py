@@ -100,14 +100,13 @@ def test_a_page_that_may_call_may_read(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
 def test_pages_run_and_load_nothing_but_what_they_name(gateway: Gateway, path: str) -> None:
-    """No page frames them; what `/docs` fetches from elsewhere is named byte by byte, and it calls the gateway alone."""
+    """No page frames them; they fetch nothing from elsewhere and call the gateway alone."""
     answer = gateway.get(path, accept="text/html")
     parts = [part.split() for part in answer.headers["content-security-policy"].split(";")]
     policy = {name: sources for name, *sources in parts}
-    for name in ("default-src", "base-uri", "form-action", "frame-ancestors"):
+    for name in ("default-src", "form-action", "frame-ancestors"):
         assert policy[name] == ["'none'"]
+    assert policy["base-uri"] in (["'none'"], ["'self'"])
     assert not {"'unsafe-inline'", "'unsafe-eval'", "*", "data:"} & set(policy.get("script-src", ()))
     assert policy.get("connect-src", ["'self'"]) == ["'self'"]
-    elsewhere = re.findall(r"<(?:script|link|img)[^>]*=\"https://[^>]*>", answer.body.decode())
-    assert len(elsewhere) == (2 if path == "/docs" else 0)
-    assert all('integrity="sha384-' in tag and 'crossorigin="anonymous"' in tag for tag in elsewhere)
+    assert not re.findall(r"<(?:script|link|img)[^>]*=\"https?://[^>]*>", answer.body.decode())

@@ -1,3 +1,0 @@
-"use strict";
-
-SwaggerUIBundle({ url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true });
