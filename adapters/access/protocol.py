@@ -17,6 +17,9 @@ from adapters.errors import GatewayError, InvalidRequest, Overloaded
 from adapters.settings import ServerSettings
 
 _log = structlog.get_logger(__name__)
+_MOST_UNTAKEN = (
+    16 * 1024
+)  # bytes of an answer that wait here for a slow client, beside what the system keeps for it
 _MOST_WAITING = 64  # requests behind the one that is being answered on the same connection
 
 
@@ -34,6 +37,7 @@ def bounded_protocol(settings: ServerSettings) -> type[HttpToolsProtocol]:
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own
             super().connection_made(transport)
+            transport.set_write_buffer_limits(high=_MOST_UNTAKEN)
             self._half = cast("asyncio.Transport", _Half(transport, self._leave))
             self._await_rest()
 

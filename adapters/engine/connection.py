@@ -12,14 +12,17 @@ from adapters.engine.errors import EngineBroke, EngineTimeout
 from adapters.errors import GatewayError
 
 _REFUSALS = (b'data: {"error"', b'{"error"')  # which vLLM gives with status 200, too
-_PAUSE_READING_AT = 64 * 1024  # bytes waiting for a slow client before the engine is held back
+_PAUSE_READING_AT = 16 * 1024  # bytes waiting for a slow client before the engine is held back
+_arrival = memoryview(bytearray(16 * 1024))
+"""Where what comes is put, of every connection: it is parsed before the next comes. Its size bounds what one read may
+bring; a loop's own reads bring up to 256 KiB each to a client that takes nothing."""
 
 
 class StaleConnection(Exception):
     """The engine closed a kept connection before it answered anything: the request may be sent again."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One request and its answer; afterwards, if both ends agree, another one."""
 
     def __init__(self) -> None:
@@ -117,14 +120,17 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are not subclasses of asyncio's
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _arrival
+
+    def buffer_updated(self, nbytes: int) -> None:
         if self.complete:  # nobody asked for these: the next request must not take them for its answer
             self._fail(EngineBroke())
             return
         self._started = True
         self.last_byte_at = self._loop.time()
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(_arrival[:nbytes])
         except (HttpParserError, HttpParserUpgrade):
             self._fail(EngineBroke())
             return
