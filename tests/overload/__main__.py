@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from tests.overload import arrivals, leaving, real_engine, stalled, stopping
+from tests.overload import arrivals, leaving, malformed, real_engine, stalled, stopping
 
 TRIALS: dict[str, tuple[str, Callable[[argparse.Namespace], str]]] = {
     "arrivals": (
@@ -24,6 +24,10 @@ TRIALS: dict[str, tuple[str, Callable[[argparse.Namespace], str]]] = {
     "leaving": (
         "clients that leave at random moments (R15)",
         lambda given: leaving.measure(given.disconnects).describe(),
+    ),
+    "malformed": (
+        "requests that nobody would write (R16); some ten minutes",
+        lambda given: malformed.measure(given.examples).describe(),
     ),
     "stopping": (
         "SIGTERM while streams run (R10)",
@@ -49,6 +53,7 @@ def main() -> int:
     parser.add_argument("--send-timeout", type=float, default=30.0)
     parser.add_argument("--body-timeout", type=float, default=10.0)
     parser.add_argument("--disconnects", type=int, default=10_000)
+    parser.add_argument("--examples", type=int, default=300, help="of each operation")
     parser.add_argument("--streams", type=int, default=100)
     parser.add_argument("--grace", type=float, default=30.0)
     parser.add_argument("--kills", type=int, default=6)

@@ -15,7 +15,8 @@ from tests.overload.stand import KEPT, MIB, Held, Stand, stand
 
 AT_ONCE = 64
 _WATCHED = 2
-TALK = Script(pieces=("word ",) * 20, pause=0.003)
+TALK = Script(pieces=("word ",) * 20, pause=0.02)
+"""Slow enough that also on a busy machine many leave before its end."""
 
 
 @dataclass(frozen=True, kw_only=True)
