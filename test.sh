@@ -5,4 +5,5 @@ cd "$(dirname "$0")"
 
 . setup/python.sh
 "$PYTHON" setup/environment.py dev engine
+[ $# -gt 0 ] || set -- -n 2 --dist loadscope # much of it waits: two at once take little more than half the time
 exec .venv/bin/python -m pytest "$@"

@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from tests.databases import (  # noqa: F401  # fixtures
     PostgresServer,
@@ -18,6 +20,19 @@ def pytest_configure() -> None:
     """No test sees the settings of whoever runs it."""
     for name in [name for name in os.environ if name.startswith(("ZEPHYR_", "DATABASE_URL", "ENGINE_URL"))]:
         del os.environ[name]
+
+
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Two workers share the suite file by file. The real engines, which take a minute to start, are with one of them."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/engine" if file.startswith("tests/engine/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    """Whom xdist asks, if there is more than one worker."""
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -99,7 +99,7 @@ def test_an_exchange_that_failed_leaves_no_turn(gateway: Gateway, engine: Script
     assert [text for role, text in told(engine)[1:]] == ["one", "Hello, world.", "two"]
 
 
-@pytest.mark.parametrize("conversation", ["nonsense", str(uuid.uuid4()), "\u0000", ""])
+@pytest.mark.parametrize("conversation", ["nonsense", "26c7b4e4-81f8-4609-b491-0b9d6a97f464", "\u0000", ""])
 def test_an_unknown_conversation_is_not_found(
     gateway: Gateway, engine: ScriptedEngine, conversation: str
 ) -> None:
