@@ -36,7 +36,7 @@ class ServerSettings(Group):
     send_timeout: float = Field(
         60.0,
         gt=0,
-        description="Seconds in which a client must take what waits for it, some 64 KiB, before it is cut off.",
+        description="Seconds in which a client must take what waits for it, some tens of KiB, before it is cut off.",
     )
     send_buffer_bytes: int = Field(
         64 * 2**10,
