@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,7 +32,7 @@ from adapters.conversations.upkeep import LogUpkeep
 from adapters.conversations.writer import ExchangeWriter
 from adapters.database.session import create_engine
 from adapters.engine.client import EngineClient
-from adapters.engine.watch import EngineWatch
+from adapters.engine.watch import EngineState, EngineWatch
 from adapters.gpu import routes as gpu_routes
 from adapters.gpu.meter import EngineMeter
 from adapters.gpu.nvml import Nvml
@@ -87,6 +88,7 @@ class Gateway:
             quotas=self._quotas,
             max_answer_bytes=settings.engine.max_answer_bytes,
             assumed_tokens=settings.limits.limits_answer_tokens,
+            tries=settings.engine.engine_tries,
         )
         self._history = ExchangeRepository(self._database, settings.log.log_page_bytes, self._log.spool)
         self._feedback = FeedbackRepository(self._history)
@@ -247,9 +249,9 @@ class Gateway:
         state = self._watch.state
         return Part(
             ready=state.ready and self._watch.alive,
-            problem=f"The engine {state.problem}." if state.problem else None,
+            problem=state.told,
             seconds=round(time.monotonic() - state.since, 1),
-            detail={"models": [model.id for model in state.models]},
+            detail=_detail(state),
         )
 
     def _log_part(self) -> Part:
@@ -269,6 +271,12 @@ class Gateway:
             problem=" ".join(problems) or None,
             seconds=(datetime.now(UTC) - away).total_seconds() if away else 0.0,
         )
+
+
+def _detail(state: EngineState) -> dict[str, Any]:
+    """What else is known of the engine: what it serves and, behind a router, how many of the engines are there."""
+    replicas = {} if state.replicas is None else {"replicas": asdict(state.replicas)}
+    return {"models": [model.id for model in state.models], **replicas}
 
 
 def _without_key(path: str) -> Caller | None:

@@ -1,11 +1,13 @@
 """The one path of every generation: admit, open, relay, record, release (docs/architecture.md)."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
+import structlog
 
 from adapters.access.admission import Admission
 from adapters.access.client import Client
@@ -23,7 +25,9 @@ from adapters.engine.watch import EngineWatch
 from adapters.errors import GatewayError
 from adapters.limits.quotas import Parts, Quota, Quotas, is_limited
 
+_log = structlog.get_logger(__name__)
 _encoder = msgspec.json.Encoder()
+_Answer = TypeVar("_Answer")
 _COUNTING_SECONDS = 30.0
 
 
@@ -44,8 +48,12 @@ class Completions:
         quotas: Quotas,
         max_answer_bytes: int,
         assumed_tokens: int,
+        tries: int,
     ) -> None:
-        """`assumed_tokens` are reserved of a caller's limits for an answer of which nobody says how long it may get."""
+        """`assumed_tokens` are reserved of a caller's limits for an answer of which nobody says how long it may get.
+
+        The engine is asked up to `tries` times while nothing of its answer has been passed on (decision 25).
+        """
         self._engine = engine
         self._watch = watch
         self._admission = admission
@@ -54,6 +62,7 @@ class Completions:
         self._shared: Parts | None = None
         self._assumed_tokens = assumed_tokens
         self._max_answer_bytes = max_answer_bytes
+        self._tries = tries
         self._markers = Markers(None)
         self._markers_of: tuple[str, ...] | None = None
 
@@ -93,12 +102,16 @@ class Completions:
             GatewayError: nothing was generated, or it broke; in the log as what it was, if it had a place.
         """
         run, body = await self._begin(generation, client)
-        try:
-            connection = await run.ask(body)
-            answer = await read_all(connection, self._max_answer_bytes)
+
+        async def ask() -> tuple[bytes, events.Chunk]:
+            answer = await read_all(await run.ask(body), self._max_answer_bytes)
             chunk = events.decode(answer)
             if chunk.error is not None:
                 raise refusal_in_stream(answer)
+            return answer, chunk
+
+        try:
+            answer, chunk = await self._answer(run, ask)
             run.transcript.add_chunk(chunk)
             if not run.transcript.complete(generation.request.n or 1):
                 raise EngineBroke
@@ -131,9 +144,13 @@ class Completions:
             GatewayError: the engine gave no answer; in the log as what it was, if it had a place.
         """
         run, body = await self._begin(generation, client)
-        try:
+
+        async def ask() -> CompletionStream:
             reader = EventReader(await run.ask(body))
-            stream = CompletionStream(run, reader, await reader.next(), usage=usage)
+            return CompletionStream(run, reader, await reader.next(), usage=usage)
+
+        try:
+            stream = await self._answer(run, ask)
             run.note_first_token()
         except GatewayError as error:
             await run.fail(error)
@@ -143,6 +160,18 @@ class Completions:
             run.close()
             raise
         return stream
+
+    async def _answer(self, run: Run, ask: Callable[[], Awaitable[_Answer]]) -> _Answer:
+        """Ask, and ask again where an engine breaks off before anything of its answer has been passed on."""
+        for _ in range(self._tries - 1):
+            try:
+                return await ask()
+            except EngineBroke:
+                run.give_up_asking()
+                _log.warning(
+                    "the engine is asked again", event_key="engine_asked_again", id=str(run.generation.id)
+                )
+        return await ask()
 
     async def count_tokens(self, request: ChatRequest, id: UUID) -> int:
         """How many tokens the model would be given, its template's included.

@@ -13,7 +13,7 @@ from adapters.access.admission import Slot
 from adapters.access.client import Client, ClientGone
 from adapters.completions.estimate import allowed_tokens
 from adapters.completions.generation import Generation
-from adapters.completions.shares import with_share
+from adapters.completions.shares import session, with_share
 from adapters.completions.transcript import Transcript
 from adapters.conversations.errors import ExchangeRefused, LogUnavailable
 from adapters.conversations.exchange import Exchange, Outcome
@@ -85,11 +85,18 @@ class Run:
             GatewayError: the engine refused, cannot be reached, broke off, or the run was stopped.
         """
         generation, slot = self.generation, self._slot
+        self._refused = False
         if slot.waits:
             await slot.turn(self._client.tell_place)
             self._client.note_wait(self._elapsed_ms())
-        body = with_share(body, generation.caller.tenant, slot.priority)
-        connection = await self._engine.post(generation.path, body, generation.id.bytes.hex(), self._opened)
+        tenant = generation.caller.tenant
+        connection = await self._engine.post(
+            generation.path,
+            with_share(body, tenant, slot.priority),
+            generation.id.bytes.hex(),
+            self._opened,
+            session(tenant, generation.request),
+        )
         if connection.status != 200:
             self._refused = True
             raise refusal(connection.status, await read_all(connection, _LARGEST_REFUSAL_BYTES))
@@ -98,6 +105,12 @@ class Run:
     def _opened(self, connection: Connection) -> None:
         self._connection, self._asked = connection, True
         self._slot.on_stop(connection.stop)
+
+    def give_up_asking(self) -> None:
+        """Leave the engine as it is, so that it can be asked again."""
+        if self._connection is not None:
+            self._engine.release(self._connection)
+            self._connection = None
 
     def note_first_token(self) -> None:
         """Remember when the answer began."""
@@ -133,9 +146,7 @@ class Run:
         """Give everything back. A run that nobody ended is recorded as broken off, by whom it was."""
         self._client.unwatch(self._slot.stop)
         self._leave()
-        if self._connection is not None:
-            self._engine.release(self._connection)
-            self._connection = None
+        self.give_up_asking()
         if not self._recorded:
             self._recorded = True
             with suppress(LogUnavailable, ExchangeRefused):

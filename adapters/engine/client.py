@@ -10,9 +10,7 @@ from adapters.engine.errors import EngineBroke, EngineUnavailable
 from adapters.errors import GatewayError
 from adapters.settings import EngineSettings
 
-_POST = (
-    b"POST %s HTTP/1.1\r\n%scontent-type: application/json\r\nx-request-id: %s\r\ncontent-length: %d\r\n\r\n"
-)
+_POST = b"POST %s HTTP/1.1\r\n%scontent-type: application/json\r\nx-request-id: %s\r\n%scontent-length: %d\r\n\r\n"
 _PROBE_LIMIT_BYTES = 8 * 2**20  # /metrics and /tokenizer_info of a large model stay far below
 
 
@@ -31,10 +29,11 @@ class EngineClient:
         self._address = ("", 0) if self._socket_path else _address(authority)
 
     async def post(
-        self, path: str, body: bytes, request_id: str, opened: Callable[[Connection], None]
+        self, path: str, body: bytes, request_id: str, opened: Callable[[Connection], None], session: bytes
     ) -> Connection:
         """Send a generation and return its connection once the engine's status is there.
 
+        A router sends what has the same `session` to the same engine; an engine by itself passes it over.
         `opened` is told of the connection as soon as the request is on its way, so that it can be stopped.
         Whoever takes the connection gives it back with `release`.
 
@@ -46,7 +45,7 @@ class EngineClient:
             self._at_work.add(connection)
             opened(connection)
 
-        head = _POST % (path.encode(), self._host_header, request_id.encode(), len(body))
+        head = self._head(path, body, request_id, b"x-session-id: %s\r\n" % session)
         return await self._send(head, body, self._settings.engine_first_byte_timeout, at_work)
 
     async def get(self, path: str, *, timeout: float = 5.0) -> tuple[int, bytes]:
@@ -64,8 +63,10 @@ class EngineClient:
         Raises:
             GatewayError: the engine cannot be reached, broke off or gave no answer in time.
         """
-        head = _POST % (path.encode(), self._host_header, request_id.encode(), len(body))
-        return await self._small(head, body, timeout)
+        return await self._small(self._head(path, body, request_id), body, timeout)
+
+    def _head(self, path: str, body: bytes, request_id: str, more: bytes = b"") -> bytes:
+        return _POST % (path.encode(), self._host_header, request_id.encode(), more, len(body))
 
     async def _small(self, head: bytes, body: bytes, timeout: float) -> tuple[int, bytes]:
         connection = await self._send(head, body, timeout, _unattended)

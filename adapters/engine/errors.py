@@ -101,6 +101,8 @@ def refusal(status: int, body: bytes) -> GatewayError:
         return ModelNotFound(param="model")
     if status == 501:
         return Unsupported(_safe(detail.message) or None, param=_param(detail.param))
+    if status == 503 and not detail.message:  # not vLLM's own words: a router has no engine left
+        return EngineUnavailable()
     if status in (429, 503) and "engine" not in (detail.type or "").lower():
         return EngineOverloaded()
     return EngineBroke()

@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -37,6 +37,19 @@ class ServedModel(msgspec.Struct, frozen=True):
     max_model_len: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """The engines behind a router, as it counts them."""
+
+    ready: int
+    all: int
+
+
+class _RouterReadiness(msgspec.Struct):
+    healthy_workers: int
+    total_workers: int
+
+
 class _ModelList(msgspec.Struct):
     data: list[ServedModel]
 
@@ -54,6 +67,17 @@ class EngineState:
     problem: str | None = "not reached yet"
     hangs: bool = False
     """Whether it is there and says it is well, and does not work."""
+    replicas: Replicas | None = None
+    """None where there is no router that counts them."""
+
+    @property
+    def told(self) -> str | None:
+        """What is wrong, in a sentence; with several engines that may be something while others answer."""
+        if self.problem:
+            return f"The engine {self.problem}."
+        if self.replicas and self.replicas.ready < self.replicas.all:
+            return f"{self.replicas.ready} of {self.replicas.all} engines are ready."
+        return None
 
 
 class EngineWatch:
@@ -135,7 +159,7 @@ class EngineWatch:
 
     async def _problem(self) -> str | None:
         try:
-            status, _ = await self._client.get(self._settings.engine_health_path)
+            status, body = await self._client.get(self._settings.engine_health_path)
         except EngineTimeout:
             self._timeouts += 1
             patient = self.state.ready and self._timeouts < _TIMEOUTS_BEFORE_LOST
@@ -145,7 +169,19 @@ class EngineWatch:
         except GatewayError:
             return "broke off"
         self._timeouts = 0
+        self._count(body)
         return None if status == 200 else f"says it is unwell (HTTP {status})"
+
+    def _count(self, body: bytes) -> None:
+        """Take note of how many engines there are, where it is vllm-router that was asked (its `/readiness`)."""
+        replicas = None
+        if body.startswith(b"{"):
+            with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                counted = msgspec.json.decode(body, type=_RouterReadiness)
+                replicas = Replicas(counted.healthy_workers, counted.total_workers)
+        if replicas != self.state.replicas:
+            _log.info("engines counted", event_key="engines_counted", replicas=str(replicas))
+            self.state = replace(self.state, replicas=replicas)
 
     async def _meet(self) -> None:
         """Ask an engine that has just come up what it serves."""
@@ -158,7 +194,9 @@ class EngineWatch:
         self._model = models[0].id if models else ""
         self._pulse.begin()
         now = time.monotonic()
-        self.state = EngineState(ready=True, models=models, markers=markers, since=now, problem=None)
+        self.state = EngineState(
+            replicas=self.state.replicas, ready=True, models=models, markers=markers, since=now, problem=None
+        )
         _log.info("the engine is up", event_key="engine_up", models=[model.id for model in models])
 
     async def _markers(self) -> tuple[str, ...] | None:
@@ -174,16 +212,18 @@ class EngineWatch:
         if not self.state.hangs:
             _log.error("the engine hangs", event_key="engine_hangs", silent_seconds=round(silence, 1))
             problem = "says it is well and does not work"
-            self.state = EngineState(since=time.monotonic(), problem=problem, hangs=True)
+            self.state = EngineState(
+                replicas=self.state.replicas, since=time.monotonic(), problem=problem, hangs=True
+            )
         if silence >= self._settings.engine_idle_timeout:
             self._client.stop_all(EngineTimeout())
 
     def _lost(self, problem: str) -> None:
         if self.state.ready:
             _log.warning("the engine is gone", event_key="engine_lost", problem=problem)
-            self.state = EngineState(since=time.monotonic(), problem=problem)
+            self.state = EngineState(replicas=self.state.replicas, since=time.monotonic(), problem=problem)
         elif self.state.problem != problem or self.state.hangs:
-            self.state = EngineState(since=self.state.since, problem=problem)
+            self.state = EngineState(replicas=self.state.replicas, since=self.state.since, problem=problem)
 
 
 def markers_of(tokenizer: dict[str, Any]) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ class EngineMeter:
         prompt, generation = _rates(last, counted)
         return EngineStats(
             ready=state.ready,
-            problem=f"The engine {state.problem}." if state.problem else None,
+            problem=state.told,
             running=_whole(values, _RUNNING),
             waiting=_whole(values, _WAITING),
             kv_cache_usage=_mean(values, _KV_CACHE),

@@ -23,6 +23,14 @@ class EngineSettings(Group):
         description="Where it says with a 200 that it is well. vllm-router's is `/readiness`: its `/health` asks for all "
         "engines behind it.",
     )
+    engine_tries: int = Field(
+        1,
+        ge=1,
+        le=5,
+        description="How often a request is sent to the engine as long as it breaks off before anything of its answer "
+        "was passed on. 2 in front of a router, where another engine may answer; a request that kills its engine then "
+        "meets another one.",
+    )
     engine_connect_timeout: float = Field(
         5.0, gt=0, description="Seconds to wait for a connection to the engine."
     )

@@ -43,7 +43,7 @@ def unattended(_: Connection) -> None:
 
 
 async def ask(one: EngineClient) -> bytes:
-    connection = await one.post("/v1/chat/completions", BODY, "id", unattended)
+    connection = await one.post("/v1/chat/completions", BODY, "id", unattended, b"session")
     try:
         return await read_all(connection, 10**6)
     finally:
@@ -73,7 +73,7 @@ async def test_a_connection_that_was_not_read_to_its_end_is_closed(
     """Closing is what stops the engine's work."""
     engine.script = Script(stop_after=10, ending="hang")
     one = client()
-    connection = await one.post("/v1/chat/completions", BODY, "id", unattended)
+    connection = await one.post("/v1/chat/completions", BODY, "id", unattended, b"session")
     one.release(connection)
     assert await asyncio.to_thread(engine.one().wait, 1.0) == "aborted"
 
@@ -84,7 +84,7 @@ async def test_a_connection_that_is_held_back_is_not_used_again(
     """Whoever gave up a long answer that came whole meanwhile leaves it deaf."""
     engine.script = Script(pieces=("x" * 100_000,))
     one = client()
-    connection = await one.post("/v1/chat/completions", BODY, "id", unattended)
+    connection = await one.post("/v1/chat/completions", BODY, "id", unattended, b"session")
     while not connection.complete:
         await asyncio.sleep(0.01)
     one.release(connection)
@@ -115,7 +115,9 @@ async def test_a_fresh_connection_that_breaks_is_not_replaced(
 async def test_a_stopped_request_ends_with_the_reason(client: NewClient, engine: ScriptedEngine) -> None:
     engine.script = Script(silence=60)
     opened: list[Connection] = []
-    asking = asyncio.ensure_future(client().post("/v1/chat/completions", BODY, "id", opened.append))
+    asking = asyncio.ensure_future(
+        client().post("/v1/chat/completions", BODY, "id", opened.append, b"session")
+    )
     await asyncio.to_thread(engine.one)
     opened[0].stop(ShuttingDown())
     with pytest.raises(ShuttingDown):
