@@ -1,19 +1,24 @@
-"""The host's commands: `zephyr up`, `engine`, `db`, `doctor`. Parsing and showing only."""
+"""The host's commands: `zephyr up`, `engine`, `db`, `status`, `restart`, `doctor`. Parsing and showing only."""
 
 import asyncio
 import json
 import os
+import time
 from collections.abc import Callable, Coroutine
+from enum import StrEnum
 from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
-from serving import doctor, stack
-from serving.console import display
+from serving import doctor, stack, status
+from serving.console import display, status_table
+from serving.engines import NAME as ENGINES
 from serving.errors import HostError
 from serving.reporting import Tell
 from serving.settings import Settings
+
+_LOOK_SECONDS = 0.3
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -23,8 +28,13 @@ def up(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Need no keys, even where other machines reach the gateway.")
     ] = False,
+    replicas: Annotated[
+        int | None, typer.Option(min=1, help="Run so many engines, behind vllm-router. [ZEPHYR_REPLICAS]")
+    ] = None,
 ) -> None:
-    """Run everything: PostgreSQL, the gateway and the engine, supervised, until Ctrl-C."""
+    """Run everything: PostgreSQL, the gateway and the engine or engines, supervised, until Ctrl-C."""
+    if replicas is not None:
+        os.environ["ZEPHYR_REPLICAS"] = str(replicas)
     if insecure:
         os.environ["ZEPHYR_REQUIRE_KEYS"] = "false"  # what the gateway inherits
     run(stack.up)
@@ -40,6 +50,69 @@ def engine() -> None:
 def db() -> None:
     """Run the embedded PostgreSQL alone; prints its DATABASE_URL once it is ready."""
     run(lambda settings, tell: stack.database_alone(settings, tell, announcing("DATABASE_URL")))
+
+
+@app.command(name="status")
+def show_status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Say what runs with this home: each part of `zephyr up`, each engine of several."""
+    try:
+        found = status.read(Settings.read())
+    except HostError as error:
+        refuse(error)
+    if as_json:
+        print(json.dumps(found.as_json(), indent=2))
+    else:
+        Console(highlight=False).print(status_table(found, time.time()))
+    if any(part.kind != "ready" for part in found.parts.values() if part.kind != "stopped"):
+        raise typer.Exit(1)
+
+
+class Restartable(StrEnum):
+    """What can be restarted while everything goes on."""
+
+    ENGINES = "engines"
+
+
+@app.command()
+def restart(
+    what: Annotated[Restartable, typer.Argument(help="The engines of `zephyr up`, one after the other.")],
+) -> None:
+    """Restart what runs with this home, without losing a request."""
+    try:
+        settings = Settings.read()
+        running = status.read(settings)
+        if running.engines < 2:
+            raise HostError(
+                f"{running.engines or 'no'} engine runs there: without another one, requests would be refused "
+                "meanwhile. Stop `zephyr up` and start it again."
+            )
+        asked = time.time()
+        os.kill(running.pid, status.RESTART_ENGINES)
+        follow_restart(settings, asked)
+    except HostError as error:
+        refuse(error)
+
+
+def follow_restart(settings: Settings, asked: float) -> None:
+    """Show how it goes, until all are restarted.
+
+    Raises:
+        HostError: they are not.
+    """
+    said = ""
+    while True:
+        time.sleep(_LOOK_SECONDS)
+        part = status.read(settings).parts.get(ENGINES)
+        if part is None or part.since < asked or part.text == said:
+            continue
+        said = part.text
+        if part.kind == "trouble":
+            raise HostError(said)
+        print(f"engines: {said}", flush=True)
+        if part.kind == "ready":
+            return
 
 
 @app.command(name="doctor")

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from serving.reporting import Kind
+from serving.status import Status
 
 MARKS: dict[Kind, tuple[str, str]] = {
     "busy": ("…", "yellow"),
@@ -85,6 +86,16 @@ class LiveDisplay:
                 self._spinner if kind == "busy" else Text(mark, style), part, Text(text), Text(seconds, "dim")
             )
         return table
+
+
+def status_table(status: Status, now: float) -> Table:
+    """Each part of a running `zephyr up`: how it is, what it said last and how long ago."""
+    table = Table.grid(padding=(0, 1))
+    for name, part in status.parts.items():
+        mark, style = MARKS[part.kind]
+        seconds = f"{max(0.0, now - part.since):.0f} s ago"
+        table.add_row(Text(mark, style), name, Text(part.text), Text(seconds, "dim"))
+    return table
 
 
 def display(console: Console) -> PlainDisplay | LiveDisplay:

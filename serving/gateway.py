@@ -18,15 +18,15 @@ class Gateway:
     name = "gateway"
 
     def __init__(
-        self, settings: Settings, *, engine_url: str, database_url: str, engine_places: Mapping[str, str]
+        self, settings: Settings, *, engine_url: str, database_url: str, engine_settings: Mapping[str, str]
     ) -> None:
-        """`engine_places` are the settings that fit an engine which is run here."""
+        """`engine_settings` are those that fit the engines which are run here."""
         self.start_seconds = settings.start_seconds
         self.stop_seconds = settings.stop_seconds
         self.url = f"http://{address_to_ask(settings.host)}:{settings.port}"
         self._environment = (
             dict(os.environ)
-            | dict(engine_places)
+            | dict(engine_settings)
             | {
                 "ENGINE_URL": engine_url,
                 "DATABASE_URL": database_url,

@@ -88,6 +88,17 @@ class Settings(BaseSettings):
     engine_max_queued: int = Field(
         2048, ge=1, description="Requests that wait in the engine before it refuses more."
     )
+    replicas: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Engines that `zephyr up` runs; several share the machine, and stand behind vllm-router.",
+    )
+    router_python: Path = Field(
+        CHECKOUT / ".venv-router" / "bin" / "python",
+        description="Python of the environment that has vllm-router. Default: that of `.venv-router` in the checkout, "
+        "which `zephyr up` makes where it needs one.",
+    )
     engine_host: str = Field(
         "127.0.0.1",
         min_length=1,
@@ -99,7 +110,8 @@ class Settings(BaseSettings):
         ge=1,
         le=65535,
         description="Port on which the engine is reached once it is checked, beside its socket; for a router or a gateway "
-        "on another machine. Without it, none.",
+        "on another machine. Without it, none; of several engines each has the next one, without it one of this machine "
+        "alone.",
     )
     engine_connections: int = Field(
         4096, ge=1, description="Connections to that port at once before more are closed."
@@ -138,6 +150,11 @@ class Settings(BaseSettings):
         gt=0,
         description="Seconds that the engine gets to end before it is killed.",
     )
+    engine_drain_seconds: float = Field(
+        600.0,
+        gt=0,
+        description="Seconds that the answers of one of several engines get to end before it is restarted in its turn.",
+    )
     log_max_bytes: int = Field(
         16 * 2**20,
         ge=2**16,
@@ -154,7 +171,7 @@ class Settings(BaseSettings):
             raise ValueError(f"too long for the sockets in it: at most {limit} bytes")
         return home
 
-    @field_validator("engine_python")
+    @field_validator("engine_python", "router_python")
     @classmethod
     def _absolute(cls, python: Path) -> Path:
         return python.expanduser().absolute()

@@ -9,14 +9,15 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from serving.engine import hardware, profile
-from serving.engine.profile import Places
+from serving import status
 from serving.engine.service import Engine
+from serving.engines import Engines
 from serving.errors import CannotRun
 from serving.gateway import Gateway, migrations
 from serving.postgres import Postgres
 from serving.reporting import Tell
 from serving.settings import Settings
+from serving.status import RESTART_ENGINES
 from serving.supervisor import Supervisor
 
 Part = Callable[[Supervisor], Awaitable[None]]
@@ -33,12 +34,12 @@ async def up(settings: Settings, tell: Tell) -> None:
 
     async def run(supervisor: Supervisor) -> None:
         database_url = await database(settings, supervisor, tell)
-        engine = Engine(settings, supervisor.run_once, tell)
+        engines = None if settings.engine_url else Engines(settings, supervisor, tell)
         gateway = Gateway(
             settings,
-            engine_url=settings.engine_url or engine.url,
+            engine_url=engines.url if engines else settings.engine_url or "",
             database_url=database_url,
-            engine_places={} if settings.engine_url else (await places_here(settings)).environment,
+            engine_settings=await engines.gateway_settings() if engines else {},
         )
         await supervisor.run_once("migrations", migrations(os.environ, database_url))
         supervisor.start(gateway)
@@ -46,21 +47,28 @@ async def up(settings: Settings, tell: Tell) -> None:
         tell(
             "gateway", "ready", f"open {gateway.url} (the welcome page), {gateway.url}/docs, {gateway.url}/v1"
         )
-        if settings.engine_url is None:
-            supervisor.start(engine)
         try:
+            if engines is not None:
+                engines.start()
+                asyncio.get_running_loop().add_signal_handler(RESTART_ENGINES, engines.restart)
             await supervisor.until_given_up("postgres", "gateway")
         finally:
+            if engines is not None:
+                await engines.stop()
             await supervisor.stop("gateway")  # first: its streams end and are recorded while the rest runs
 
-    await run_supervised(settings, tell, own_parts, run)
+    make_home(settings)
+    with status.written(settings, tell) as tell:
+        await run_supervised(settings, tell, own_parts, run)
 
 
 async def engine_alone(settings: Settings, tell: Tell, announce: Callable[[str], None]) -> None:
     """Run a checked engine until stopped, and announce where it is."""
 
     async def run(supervisor: Supervisor) -> None:
-        engine = Engine(settings, supervisor.run_once, tell)
+        port = settings.engine_port
+        address = (settings.engine_host, port) if port else None
+        engine = Engine(settings, supervisor.run_once, tell, address=address)
         supervisor.start(engine)
         await supervisor.until_ready("engine")
         announce(engine.url)
@@ -80,11 +88,6 @@ async def database_alone(settings: Settings, tell: Tell, announce: Callable[[str
         await supervisor.until_given_up("postgres")
 
     await run_supervised(settings, tell, ["postgres"], run)
-
-
-async def places_here(settings: Settings) -> Places:
-    """How many generations an engine on this machine runs at once."""
-    return profile.places(await asyncio.to_thread(hardware.look), settings)
 
 
 async def database(settings: Settings, supervisor: Supervisor, tell: Tell) -> str:

@@ -88,6 +88,22 @@ class Supervisor:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         await done.pop()
 
+    def is_up(self, name: str) -> bool:
+        """Whether it is ready now."""
+        return name in self._keepers and self._keepers[name].up.is_set()
+
+    async def until_up(self, name: str) -> None:
+        """Wait until it is ready, if it is not, for as long as that takes."""
+        await self._keepers[name].up.wait()
+
+    async def restart(self, name: str) -> None:
+        """End it and start it again, at once and without counting it as a failure; return when it is ready.
+
+        Raises:
+            HostError: it did not come up at the first try. It is kept on being started as ever.
+        """
+        await self._keepers[name].restart()
+
     async def run_once(
         self, name: str, command: Command, on_line: Callable[[str], None] = lambda line: None
     ) -> None:
@@ -126,6 +142,9 @@ class Keeper:
 
     def __init__(self, service: Service, settings: Settings, tell: Tell, lifeline: Lifeline) -> None:
         self.ready = asyncio.Event()
+        """It has been ready once."""
+        self.up = asyncio.Event()
+        """It is ready now."""
         self.task: asyncio.Task[None] | None = None
         self._service = service
         self._settings = settings
@@ -133,6 +152,8 @@ class Keeper:
         self._lifeline = lifeline
         self._child: Child | None = None
         self._failures = 0
+        self._end_life = asyncio.Event()
+        self._asked: asyncio.Future[None] | None = None
 
     async def keep(self) -> None:
         """Run it again and again.
@@ -143,12 +164,15 @@ class Keeper:
         while True:
             try:
                 await self._run()
+                continue  # as it was asked to
             except StartFailed as error:
                 self._failures += 1
+                self._answer(error)
                 if self._failures >= self._settings.start_tries and not self.ready.is_set():
                     raise self._given_up(f"{error}\nGiven up after {self._failures} tries.") from None
                 self._tell(self._service.name, "trouble", str(error))
             except CannotRun as error:
+                self._answer(error)
                 raise self._given_up(str(error)) from None
             await self._pause()
 
@@ -169,7 +193,11 @@ class Keeper:
         await asyncio.sleep(seconds)
 
     async def _run(self) -> None:
-        """One life of the service, from its start to its end."""
+        """One life of the service, from its start to its end; returns where that was asked for.
+
+        Raises:
+            HostError: it did not come up, or ended by itself.
+        """
         began = time.monotonic()
         self._tell(self._service.name, "busy", "starting")
         command = await self._service.command()
@@ -179,15 +207,19 @@ class Keeper:
         try:
             await self._until_ready(self._child)
             self.ready.set()
+            self.up.set()
+            self._answer(None)
             up_since = time.monotonic()
             self._tell(self._service.name, "ready", f"ready after {up_since - began:.1f} s")
             why = await self._until_over(self._child)
         finally:
+            self.up.clear()
             self._service.down()
             await self._child.stop(self._service.stop_seconds)
         if time.monotonic() - up_since > STEADY_SECONDS:
             self._failures = 0
-        raise self._failure(why, self._child)
+        if why is not None:
+            raise self._failure(why, self._child)
 
     async def _until_ready(self, child: Child) -> None:
         ready = asyncio.create_task(self._service.until_ready())
@@ -205,18 +237,42 @@ class Keeper:
             ready.cancel()
             ended.cancel()
 
-    async def _until_over(self, child: Child) -> str:
-        """Wait until it has ended or hangs, and say which."""
+    async def restart(self) -> None:
+        """End this life of it, where it has one, and wait until the next has begun.
+
+        Raises:
+            HostError: it did not come up at the first try.
+        """
+        self._asked = asyncio.get_running_loop().create_future()
+        self._end_life.set()
+        await self._asked
+
+    def _answer(self, error: HostError | None) -> None:
+        """Tell whoever asked for a restart how it went."""
+        if self._asked is None or self._asked.done() or self._end_life.is_set():
+            return
+        if error is None:
+            self._asked.set_result(None)
+        else:
+            self._asked.set_exception(error)
+
+    async def _until_over(self, child: Child) -> str | None:
+        """Wait until it has ended or hangs, and say which; None where it is to be restarted."""
         hung = asyncio.create_task(self._service.until_hung())
         ended = asyncio.create_task(child.ended())
+        asked = asyncio.create_task(self._end_life.wait())
         try:
-            await asyncio.wait({hung, ended}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({hung, ended, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if asked.done():
+                self._end_life.clear()
+                return None
             if ended.done():
                 return f"ended by itself ({describe_exit(ended.result())})"
             return await hung
         finally:
             hung.cancel()
             ended.cancel()
+            asked.cancel()
 
     def _failure(self, what: str, child: Child) -> StartFailed:
         advice = self._service.advice()

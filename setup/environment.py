@@ -1,4 +1,5 @@
-"""Make the environments of this checkout from its locks: `.venv` (gateway, host, command line) and `.venv-engine` (vLLM).
+"""Make the environments of this checkout from its locks: `.venv` (gateway, host, command line), `.venv-engine` (vLLM) and,
+for several engines, `.venv-router`.
 
 Runs on a bare Python 3.11+ and installs only what is missing: a finished environment carries a stamp with the hash
 of the lock it was made from, so a second start does nothing.
@@ -32,7 +33,7 @@ class SetupError(Exception):
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="+", choices=["gateway", "dev", "engine"])
+    parser.add_argument("parts", nargs="+", choices=["gateway", "dev", "engine", "router"])
     wanted = parser.parse_args(arguments).parts
     if sys.version_info < (3, 11):  # noqa: UP036  # it may be started by any Python
         print(f"setup: Python 3.11 or newer is needed, this is {sys.version.split()[0]}.", file=sys.stderr)
@@ -111,7 +112,19 @@ def make_engine() -> None:
     environment.mark("engine", stamp)
 
 
-PARTS = {"gateway": make_gateway, "dev": make_dev, "engine": make_engine}
+def make_router() -> None:
+    """What stands in front of several engines; `zephyr up` has it made when it needs one."""
+    environment = Environment(CHECKOUT / ".venv-router")
+    lock = LOCKS / "router.lock"
+    stamp = stamp_of(lock)
+    if environment.has("router", stamp):
+        return
+    with environment.being_installed("router"):
+        environment.install_lock(lock)
+    environment.mark("router", stamp)
+
+
+PARTS = {"gateway": make_gateway, "dev": make_dev, "engine": make_engine, "router": make_router}
 
 
 def engine_build() -> str:

@@ -1,10 +1,16 @@
-"""Reading a Dockerfile: its instructions, in order, and what a COPY of them does to a folder."""
+"""Reading a Dockerfile: its instructions, in order, and what a COPY or a RUN of them does to a folder."""
 
+import importlib.util
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,3 +63,30 @@ def copy(instruction: Instruction, context: Path, workdir: Path) -> None:
             place = workdir / target / source.name if target.endswith("/") else workdir / target
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, place)
+
+
+def left_by(file: Path, place: str, checkout: Path, folder: Path) -> Path:
+    """What a Dockerfile's first stage leaves at a place in the image, made by its own commands."""
+    if importlib.util.find_spec("ensurepip") is None:
+        pytest.skip("this Python cannot make an environment with pip in it, as the image's does")
+    home, workdir = folder / "home", folder / "context"
+    workdir.mkdir()
+    for instruction in first_stage(file):
+        if instruction.name == "COPY":
+            copy(instruction, checkout, workdir)
+        elif instruction.name == "RUN":
+            run(instruction.rest.replace(place, str(home)), workdir)
+    return home
+
+
+def run(command: str, workdir: Path) -> None:
+    """Do what a RUN does, with the programs of our own environment."""
+    search = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["/bin/sh", "-ec", command],
+        cwd=workdir,
+        env=os.environ | {"PATH": search},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"

@@ -32,6 +32,8 @@ class Hardware:
     cpu: str = ""
     flags: frozenset[str] = field(default_factory=frozenset)
     cores: int = 1
+    core_ids: tuple[int, ...] = ()
+    """Their numbers, where the system tells them; a quota may allow less than all of them at once."""
     memory_bytes: int = 0
     memory_free_bytes: int = 0
     tcmalloc: Path | None = None
@@ -50,6 +52,7 @@ def look() -> Hardware:
         cpu=name,
         flags=flags,
         cores=usable_cores(),
+        core_ids=core_ids(),
         memory_bytes=min(memory.total, limit),
         memory_free_bytes=min(memory.available, limit),
         tcmalloc=find_tcmalloc(),
@@ -101,6 +104,11 @@ def usable_cores() -> int:
         if most != "max":
             cores = min(cores, max(1, int(most) // int(period)))
     return cores
+
+
+def core_ids() -> tuple[int, ...]:
+    """The numbers of the cores that this process may run on."""
+    return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
 
 
 def container_limit(name: str) -> int | None:

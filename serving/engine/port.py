@@ -35,7 +35,8 @@ class Port:
                 return
             self._connections.add(task)
             try:
-                await _pass_on(reader, writer, engine)
+                with suppress(asyncio.CancelledError):  # by us; asyncio would print it as a mistake
+                    await _pass_on(reader, writer, engine)
             finally:
                 self._connections.discard(task)
 

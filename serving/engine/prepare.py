@@ -4,27 +4,19 @@ import asyncio
 import hashlib
 import re
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from serving.engine.models import Model
 from serving.errors import CannotRun
-from serving.process.child import Command, inherited_environment
+from serving.process.child import Command, Run, inherited_environment
 from serving.reporting import Tell
 from serving.settings import Settings
 
 CONVERTED_BYTES = 540 * 2**20
 HERE = Path(__file__).parent
+_ONE_AT_A_TIME = asyncio.Lock()  # several engines of one host want the same files
 PERCENT = re.compile(r"(\d+) ?%")
-
-
-class Run(Protocol):
-    """Runs a program to its end, as the supervisor does."""
-
-    def __call__(
-        self, name: str, command: Command, on_line: Callable[[str], None] = ...
-    ) -> Awaitable[None]: ...
 
 
 async def prepare(model: Model, settings: Settings, run: Run, tell: Tell) -> Path:
@@ -36,9 +28,10 @@ async def prepare(model: Model, settings: Settings, run: Run, tell: Tell) -> Pat
     if model.origin == "folder":
         return Path(model.source)
     refuse_missing_engine(settings)
-    if model.origin == "package":
-        return await convert(model, settings, run, tell)
-    return await download(model, settings, run, tell)
+    async with _ONE_AT_A_TIME:
+        if model.origin == "package":
+            return await convert(model, settings, run, tell)
+        return await download(model, settings, run, tell)
 
 
 def refuse_missing_engine(settings: Settings) -> None:

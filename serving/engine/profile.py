@@ -41,6 +41,10 @@ class Places:
         """What the engine must be able to run."""
         return self.usual + self.spare
 
+    def times(self, engines: int) -> "Places":
+        """Those of so many engines together."""
+        return Places(usual=self.usual * engines, spare=self.spare * engines)
+
     @property
     def environment(self) -> dict[str, str]:
         """The same for the gateway."""

@@ -4,6 +4,7 @@ The gateway does the same for itself, and only stops asking; the host restarts. 
 """
 
 import asyncio
+import math
 import time
 
 from serving.readiness import NoAnswer, ask
@@ -19,6 +20,7 @@ SET_BY_THE_CORE = (
     b"vllm:generation_tokens_total",
     b"vllm:iteration_tokens_total_count",
 )
+_OPEN = (b"vllm:num_requests_running", b"vllm:num_requests_waiting")
 
 
 class Pulse:
@@ -70,3 +72,9 @@ def reported(page: bytes) -> list[bytes]:
     return [
         line for line in page.split(b"\n") if line.partition(b"{")[0].partition(b" ")[0] in SET_BY_THE_CORE
     ]
+
+
+def requests_open(page: bytes) -> float:
+    """How many requests vLLM's `/metrics` says are running or waiting; NaN where it does not say."""
+    open_ones = [line for line in reported(page) if line.startswith(_OPEN)]
+    return sum(float(line.rpartition(b" ")[2]) for line in open_ones) if open_ones else math.nan

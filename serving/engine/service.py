@@ -1,21 +1,24 @@
 """The engine as a service: vLLM on a socket of its own, checked, and only then published where the gateway looks."""
 
 import asyncio
+import os
 from pathlib import Path
 
 from serving.engine import hardware, models, profile, progress
 from serving.engine.check import Check
 from serving.engine.models import Model
 from serving.engine.port import Port
-from serving.engine.prepare import Run, prepare, refuse_missing_engine
-from serving.engine.pulse import Pulse
+from serving.engine.prepare import prepare, refuse_missing_engine
+from serving.engine.pulse import Pulse, requests_open
+from serving.engine.share import Share
 from serving.errors import CannotRun
-from serving.process.child import Command, inherited_environment
-from serving.readiness import until_well
+from serving.process.child import Command, Run, inherited_environment
+from serving.readiness import NoAnswer, ask, until_well
 from serving.reporting import Tell
 from serving.settings import Settings
 
 _READY_POLL_SECONDS = 0.5
+_IDLE_LOOKS = 2  # in a row: a request that has just come may not be counted yet
 
 
 class Engine:
@@ -26,17 +29,24 @@ class Engine:
     one is set.
     """
 
-    name = "engine"
-
-    def __init__(self, settings: Settings, run: Run, tell: Tell) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        run: Run,
+        tell: Tell,
+        share: Share = Share(),  # noqa: B008  # frozen
+        address: tuple[str, int] | None = None,
+    ) -> None:
+        """`address` is where it is reached by a port, too."""
+        self.name = share.name
+        self._share = share
         self.start_seconds = settings.engine_start_seconds
         self.stop_seconds = settings.engine_stop_seconds
         self._settings = settings
         self._run = run
         self._tell = tell
-        self._published = settings.run / "engine.sock"
-        port = settings.engine_port
-        self._port = Port(settings.engine_host, port, settings.engine_connections) if port else None
+        self._published = settings.run / f"{self.name}.sock"
+        self._port = Port(*address, settings.engine_connections) if address else None
         self._starts = 0
         self._model: Model | None = None
         self._advice = ""
@@ -53,7 +63,7 @@ class Engine:
             CannotRun: there is no engine environment, model, memory or disk for it.
         """
         refuse_missing_engine(self._settings)
-        machine = await asyncio.to_thread(hardware.look)
+        machine = self._share.part(await asyncio.to_thread(hardware.look))
         self._model, why = models.choose(self._settings, machine)
         self._tell(self.name, "busy", f"serving {self._model.name}: {why}")
         folder = await prepare(self._model, self._settings, self._run, self._tell)
@@ -69,7 +79,9 @@ class Engine:
                 "--uds",
                 str(self._socket),
             ],
-            environment=chosen.environment | inherited_environment("PG"),
+            environment=chosen.environment
+            | inherited_environment("PG")
+            | self._share.environment(machine, os.environ.get("CUDA_VISIBLE_DEVICES", "")),
         )
 
     def on_line(self, line: str) -> None:
@@ -102,6 +114,24 @@ class Engine:
         pulse = Pulse(f"unix:{self._socket}", self._model.name, self._settings.engine_silence_seconds)
         return await pulse.until_hung()
 
+    async def until_idle(self, seconds: float) -> bool:
+        """Wait until nothing is generated; false where something still is after so long."""
+        idle = 0
+        try:
+            async with asyncio.timeout(seconds):
+                while idle < _IDLE_LOOKS:
+                    idle = idle + 1 if await asyncio.to_thread(self._is_idle) else 0
+                    await asyncio.sleep(_READY_POLL_SECONDS)
+        except TimeoutError:
+            return False
+        return True
+
+    def _is_idle(self) -> bool:
+        try:
+            return requests_open(ask(f"unix:{self._socket}", "/metrics").body) == 0
+        except NoAnswer:  # busy, or gone: then its end is somebody else's to see
+            return not self._socket.exists()
+
     def down(self) -> None:
         """Take the published name, the socket and the port away."""
         if self._port:
@@ -115,7 +145,7 @@ class Engine:
 
     @property
     def _socket(self) -> Path:
-        return self._settings.run / f"engine.{self._starts}.sock"
+        return self._settings.run / f"{self.name}.{self._starts}.sock"
 
     def _publish(self) -> None:
         fresh = self._published.with_suffix(".new")

@@ -7,10 +7,10 @@ import re
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from serving.errors import CannotRun
 from serving.process import watchdog
@@ -34,6 +34,14 @@ class Command:
     user: int | None = None  # who to run as, where not ourselves
     group: int | None = None
     stop_signal: signal.Signals = signal.SIGTERM
+
+
+class Run(Protocol):
+    """Runs a program to its end, as the supervisor does."""
+
+    def __call__(
+        self, name: str, command: Command, on_line: Callable[[str], None] = ...
+    ) -> Awaitable[None]: ...
 
 
 class Child:

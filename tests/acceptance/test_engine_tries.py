@@ -1,7 +1,9 @@
 """An engine that breaks off before anything of its answer was passed on is asked again, where several stand behind it."""
 
+import json
+import time
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +43,9 @@ def breaking() -> Iterator[Breaking]:
 @pytest.fixture(scope="module")
 def trying(breaking: Breaking, new_gateway: NewGateway) -> Iterator[Gateway]:
     """A gateway that asks twice."""
-    with new_gateway(ENGINE_URL=breaking.url, ZEPHYR_ENGINE_TRIES="2") as gateway:
+    with new_gateway(
+        ENGINE_URL=breaking.url, ZEPHYR_ENGINE_TRIES="2", ZEPHYR_ENGINE_HEALTH_PATH="/readiness"
+    ) as gateway:
         yield gateway
 
 
@@ -117,12 +121,42 @@ def test_one_engine_is_asked_once(gateway: Gateway, engine: ScriptedEngine) -> N
     assert len(engine.seen) == 1
 
 
-def test_a_router_without_engines_is_not_told_of_as_a_full_queue(
-    new_gateway: NewGateway, breaking: Breaking, tmp_path: Path
-) -> None:
+def test_a_router_without_engines_is_not_told_of_as_a_full_queue(trying: Gateway, breaking: Breaking) -> None:
     """Its own 503 is plain text."""
     breaking.breaks = [Script(status=503, body=b"No available workers (all circuits open or unhealthy)")]
-    with new_gateway(ENGINE_URL=breaking.url) as gateway:
-        answer = ask(gateway, stream=False)
+    answer = ask(trying, stream=False)
     assert (answer.status, answer.error["code"]) == (503, "engine_unavailable")
     assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_engines_behind_a_router_are_counted(trying: Gateway, breaking: Breaking) -> None:
+    """One that is missed is a problem, and no reason to refuse anybody."""
+    assert "replicas" not in part(trying)["detail"]
+    breaking.readiness_page = readiness(1, 2)
+    missed = until_counted(trying, {"ready": 1, "all": 2})
+    assert (missed["ready"], missed["problem"]) == (True, "1 of 2 engines are ready.")
+    breaking.readiness_page = readiness(2, 2)
+    assert until_counted(trying, {"ready": 2, "all": 2})["problem"] is None
+    breaking.readiness_page = b'{"healthy_workers": "many"}'
+    until_counted(trying, None)
+
+
+def readiness(ready: int, engines: int) -> bytes:
+    """What vllm-router 0.1.17 says."""
+    return json.dumps({"status": "ready", "healthy_workers": ready, "total_workers": engines}).encode()
+
+
+def until_counted(gateway: Gateway, replicas: dict[str, int] | None) -> dict[str, Any]:
+    """What readiness says of the engine once it counts so many."""
+    limit = time.monotonic() + 5
+    while (found := part(gateway))["detail"].get("replicas") != replicas:
+        assert time.monotonic() < limit, found
+        time.sleep(0.02)
+    return found
+
+
+def part(gateway: Gateway) -> dict[str, Any]:
+    answer = gateway.get("/readyz")
+    assert answer.status == 200
+    found: dict[str, Any] = answer.json["parts"]["engine"]
+    return found

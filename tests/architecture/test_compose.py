@@ -1,5 +1,6 @@
 """The compose file and the Dockerfiles: valid, pinned, and made of settings that exist."""
 
+import json
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from ruamel.yaml import YAML
 
 from adapters.settings import LogSettings, Settings
 from docs.write_settings import gateway_variables, host_variables
+from serving import router
 from tests import dockerfile
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +28,7 @@ OTHERS_VARIABLES = {
     "LOGNAME",
     "PYTHONUNBUFFERED",
     "PYTHONDONTWRITEBYTECODE",
+    "RUST_LOG",
     "POSTGRES_USER",
     "POSTGRES_DB",
     "POSTGRES_PASSWORD_FILE",
@@ -290,3 +293,14 @@ def run(program: str, *arguments: str) -> None:
     command = [str(Path(sys.executable).parent / program), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_router_is_the_same_in_its_image_and_on_a_bare_machine() -> None:
+    """What was found out about one holds for the other."""
+    file = ROOT / "deploy" / "router.Dockerfile"
+    (given,) = (one.rest for one in dockerfile.instructions(file) if one.name == "ENTRYPOINT")
+    program, *arguments = json.loads(given)
+    assert program == "vllm-router"
+    assert arguments == ["--host", "0.0.0.0", "--port", "8000", *router.ARGUMENTS]
+    assert router.ENVIRONMENT.items() <= dockerfile.variables(file).items()
+    assert way_of("replicas")["ZEPHYR_ENGINE_TRIES"] == "2"

@@ -31,6 +31,7 @@ class Engine(Protocol):
     prompt_tokens: int
     generation_tokens: int
     metrics_page: bytes
+    readiness_page: bytes
     first_tokens: int
     first_token_seconds: float
 
@@ -133,6 +134,8 @@ class Connection:
         match path:
             case "/health":
                 return (200 if engine.healthy else 503), b"", "text/plain"
+            case "/readiness":
+                return 200, engine.readiness_page, "application/json"
             case "/v1/models":
                 return 200, answers.compact(answers.models(engine.model)), "application/json"
             case "/tokenizer_info":

@@ -42,6 +42,8 @@ class ScriptedEngine:
         self.prompt_tokens = 0
         self.generation_tokens = 0
         self.metrics_page = b""
+        self.readiness_page = b""
+        """Of the router that it plays; an engine has none."""
         self.first_tokens = 0
         self.first_token_seconds = 0.0
         self._port = 0

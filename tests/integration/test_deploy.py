@@ -2,7 +2,6 @@
 
 import asyncio
 import http.client
-import importlib.util
 import json
 import os
 import shutil
@@ -30,33 +29,12 @@ ENGINE_DOCKERFILE = ROOT / "deploy" / "engine.Dockerfile"
 CPU_DOCKERFILE = ROOT / "deploy" / "engine-cpu.Dockerfile"
 ROUTER_DOCKERFILE = ROOT / "deploy" / "router.Dockerfile"
 HOME_IN_IMAGE = "/opt/zephyr"
-ROUTER_IN_IMAGE = "/opt/router"
 
 
 @pytest.fixture(scope="module")
 def gateway_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the build stage of the gateway's Dockerfile leaves in the image."""
-    return left_by(DOCKERFILE, HOME_IN_IMAGE, tmp_path_factory.mktemp("image"))
-
-
-@pytest.fixture(scope="module")
-def router_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the router's Dockerfile leaves in the image."""
-    return left_by(ROUTER_DOCKERFILE, ROUTER_IN_IMAGE, tmp_path_factory.mktemp("image"))
-
-
-def left_by(file: Path, place: str, folder: Path) -> Path:
-    """What a Dockerfile's first stage leaves at a place in the image, made by its own commands."""
-    if importlib.util.find_spec("ensurepip") is None:
-        pytest.skip("this Python cannot make an environment with pip in it, as the image's does")
-    home, workdir = folder / "home", folder / "context"
-    workdir.mkdir()
-    for instruction in dockerfile.first_stage(file):
-        if instruction.name == "COPY":
-            dockerfile.copy(instruction, ROOT, workdir)
-        elif instruction.name == "RUN":
-            run(instruction.rest.replace(place, str(home)), workdir)
-    return home
+    return dockerfile.left_by(DOCKERFILE, HOME_IN_IMAGE, ROOT, tmp_path_factory.mktemp("image"))
 
 
 def test_gateway_image_answers_while_it_has_neither_engine_nor_database(
@@ -113,7 +91,7 @@ def test_wheel_is_built_without_the_sources_of_the_page(tmp_path: Path) -> None:
         tmp_path / "adapters" / "web" / "chat", ignore_errors=True
     )  # which this checkout may have built
     pip = f"{sys.executable} -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir built ."
-    run(pip, tmp_path)
+    dockerfile.run(pip, tmp_path)
     (wheel,) = (tmp_path / "built").glob("*.whl")
     with zipfile.ZipFile(wheel) as file:
         names = set(file.namelist())
@@ -154,7 +132,7 @@ def test_documented_secrets_open_the_database_to_the_gateway(
     documentation = (ROOT / "deploy" / "README.md").read_text()
     commands = [line for line in documentation.splitlines() if "deploy/secrets" in line and line[0].isalpha()]
     (tmp_path / "deploy").mkdir()
-    run("\n".join(line for line in commands if not line.startswith("`")), tmp_path)
+    dockerfile.run("\n".join(line for line in commands if not line.startswith("`")), tmp_path)
     folder = tmp_path / "deploy" / "secrets"
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()} == {
@@ -242,18 +220,6 @@ def installing(file: Path) -> list[str]:
     """The instructions that put the locked packages and ours into the environment."""
     found = [f"{one.name} {one.rest}" for one in dockerfile.first_stage(file)]
     return [text for text in found if text.startswith("COPY ") or "/bin/pip install " in text]
-
-
-def run(command: str, workdir: Path) -> None:
-    search = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["/bin/sh", "-ec", command],
-        cwd=workdir,
-        env=os.environ | {"PATH": search},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
 
 
 def entrypoint(file: Path) -> list[str]:

@@ -207,3 +207,32 @@ async def test_service_that_hangs_is_ended_and_started_again(supervisor: Supervi
     await until(lambda: len(service.pids) == 2)
     assert not alive(service.pids[0])
     assert any("hangs, as the test wants" in text for text in told.texts("trouble"))
+
+
+async def test_service_that_is_asked_for_starts_anew_at_once(supervisor: Supervisor, told: Told) -> None:
+    """It is no failure: there is no pause, and no trouble is told."""
+    service = Scripted()
+    supervisor.start(service)
+    await supervisor.until_ready("scripted")
+    assert supervisor.is_up("scripted")
+    await supervisor.restart("scripted")
+    assert len(service.pids) == 2
+    assert not alive(service.pids[0])
+    assert alive(service.pids[1])
+    assert not told.texts("trouble")
+    assert not any("starting again" in text for text in told.texts("busy"))
+    await supervisor.restart("scripted")
+    assert len(service.pids) == 3
+
+
+async def test_whoever_asks_for_a_restart_hears_that_it_failed(supervisor: Supervisor, told: Told) -> None:
+    """It goes on being started, and is waited for."""
+    service = Scripted()
+    supervisor.start(service)
+    await supervisor.until_ready("scripted")
+    service.error = StartFailed("not today")
+    with pytest.raises(StartFailed, match="not today"):
+        await supervisor.restart("scripted")
+    assert not supervisor.is_up("scripted")
+    service.error = None
+    await asyncio.wait_for(supervisor.until_up("scripted"), 10)

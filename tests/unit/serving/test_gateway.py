@@ -14,7 +14,7 @@ async def test_the_gateway_is_told_what_the_engine_runs(monkeypatch: pytest.Monk
     async def told(places: dict[str, str]) -> list[str | None]:
         settings = Settings()  # type: ignore[call-arg]  # all have defaults
         gateway = Gateway(
-            settings, engine_url="unix:/e", database_url="postgresql:///z", engine_places=places
+            settings, engine_url="unix:/e", database_url="postgresql:///z", engine_settings=places
         )
         environment = (await gateway.command()).environment
         return [environment.get(f"ZEPHYR_ENGINE_{name}") for name in ("CONCURRENCY", "SPARE")]

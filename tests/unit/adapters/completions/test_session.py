@@ -6,7 +6,7 @@ from adapters.completions.shares import session
 
 def chat(*texts: str, system: str | None = None) -> ChatRequest:
     """A chat in which user and model speak in turn."""
-    turns = [Message(role=("user", "assistant")[place % 2], content=text) for place, text in enumerate(texts)]  # type: ignore[arg-type]
+    turns = [Message(role=("user", "assistant")[place % 2], content=text) for place, text in enumerate(texts)]
     first = [] if system is None else [Message(role="system", content=system)]
     return ChatRequest(messages=first + turns)
 
