@@ -55,7 +55,7 @@ from adapters.openai.door import GenerationDoor
 from adapters.refusals import install as install_refusals
 from adapters.responses import documentation as responses_documentation
 from adapters.responses.api import ResponsesApi
-from adapters.settings import Settings
+from adapters.settings import EngineSettings, Settings
 from adapters.web import chat_page
 from adapters.web import routes as web_routes
 from adapters.zephyr import routes as zephyr_routes
@@ -93,7 +93,8 @@ class Gateway:
         self._history = ExchangeRepository(self._database, settings.log.log_page_bytes, self._log.spool)
         self._feedback = FeedbackRepository(self._history)
         self._formatter = Formatter(settings.code)
-        self._sampler = Sampler(Nvml(), EngineMeter(self._engine, self._watch), settings.gpu)
+        self._measured = _clients_of(settings.engine) or [self._engine]
+        self._sampler = Sampler(Nvml(), EngineMeter(self._measured, self._watch), settings.gpu)
         self._endpoints = load_endpoints(settings.zephyr)
         self._deletion = Deletion(self._history, self._log.erase)
         chat = GenerationDoor(
@@ -231,6 +232,8 @@ class Gateway:
             stack.push_async_callback(self._idempotency.close)
             self._watch.start()
             stack.callback(self._engine.close)
+            for engine in self._measured:
+                stack.callback(engine.close)
             stack.push_async_callback(self._watch.close)
             stack.push_async_callback(self._formatter.close)
             stack.push_async_callback(self._sampler.close)
@@ -271,6 +274,12 @@ class Gateway:
             problem=" ".join(problems) or None,
             seconds=(datetime.now(UTC) - away).total_seconds() if away else 0.0,
         )
+
+
+def _clients_of(settings: EngineSettings) -> list[EngineClient]:
+    """Clients of the engines behind a router, as far as their addresses are known."""
+    urls = settings.engine_metrics_urls
+    return [EngineClient(settings.model_copy(update={"engine_url": url})) for url in urls]
 
 
 def _detail(state: EngineState) -> dict[str, Any]:

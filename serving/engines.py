@@ -47,7 +47,11 @@ class Engines:
         places = profile.places(await asyncio.to_thread(hardware.look), self._settings)
         settings = places.times(self._settings.replicas).environment
         if self._router:
-            settings |= {"ZEPHYR_ENGINE_HEALTH_PATH": "/readiness", "ZEPHYR_ENGINE_TRIES": "2"}
+            settings |= {
+                "ZEPHYR_ENGINE_HEALTH_PATH": "/readiness",
+                "ZEPHYR_ENGINE_TRIES": "2",
+                "ZEPHYR_ENGINE_METRICS_URLS": ",".join(engine.url for engine in self._engines.values()),
+            }
         return settings
 
     def start(self) -> None:

@@ -14,6 +14,7 @@ from tests.databases import (  # noqa: F401  # fixtures
     database_url,
     empty_database_url,
 )
+from tests.router import router_home, router_python  # noqa: F401  # fixtures
 
 
 def pytest_configure() -> None:

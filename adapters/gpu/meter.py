@@ -1,7 +1,8 @@
 """What the engine's own metrics say about its work."""
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from adapters.engine.client import EngineClient
@@ -35,9 +36,10 @@ class EngineMeter:
     """Asks the engine, and makes rates of its counters."""
 
     def __init__(
-        self, client: EngineClient, watch: EngineWatch, now: Callable[[], float] = time.monotonic
+        self, engines: Sequence[EngineClient], watch: EngineWatch, now: Callable[[], float] = time.monotonic
     ) -> None:
-        self._client = client
+        """`engines` are all that there are, or the only address that is known."""
+        self._engines = engines
         self._watch = watch
         self._now = now
         self._last: _Counted | None = None
@@ -61,8 +63,18 @@ class EngineMeter:
         )
 
     async def _values(self) -> dict[str, list[float]]:
+        replicas = self._watch.state.replicas
+        if replicas is not None and replicas.all > len(self._engines):
+            return {}  # a router gives the figures of any one of its engines
+        found: dict[str, list[float]] = {}
+        for values in await asyncio.gather(*map(self._of_one, self._engines)):
+            for name, several in values.items():
+                found.setdefault(name, []).extend(several)
+        return found
+
+    async def _of_one(self, engine: EngineClient) -> dict[str, list[float]]:
         try:
-            status, body = await self._client.get("/metrics")
+            status, body = await engine.get("/metrics")
         except GatewayError:
             return {}  # the watch will say what is wrong with it
         return samples(body) if status == 200 else {}

@@ -1,8 +1,14 @@
 """How the gateway reaches the engine."""
 
+import re
+from typing import Annotated
+
 from pydantic import Field, ValidationInfo, field_validator
+from pydantic_settings import NoDecode
 
 from adapters.settings.group import Group, is_address
+
+_URL = r"^(http://[^/\s?#]+/?|unix:/[^\s]+)$"
 
 
 class EngineSettings(Group):
@@ -11,7 +17,7 @@ class EngineSettings(Group):
     engine_url: str = Field(
         "http://127.0.0.1:8001",
         validation_alias="ENGINE_URL",
-        pattern=r"^(http://[^/\s?#]+/?|unix:/[^\s]+)$",
+        pattern=_URL,
         description="The engine's OpenAI server: http://host:port, or unix:/path/of/its.sock.",
     )
     engine_model_alias: str = Field(
@@ -22,6 +28,11 @@ class EngineSettings(Group):
         pattern=r"^/[\w./-]*$",
         description="Where it says with a 200 that it is well. vllm-router's is `/readiness`: its `/health` asks for all "
         "engines behind it.",
+    )
+    engine_metrics_urls: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Where the engines behind a router tell their figures, separated by commas; each as `ENGINE_URL` is "
+        "given. Without it the figures of several engines are not shown: a router gives those of one.",
     )
     engine_tries: int = Field(
         1,
@@ -75,9 +86,23 @@ class EngineSettings(Group):
             raise ValueError("give more than ZEPHYR_ENGINE_QUIET_SECONDS: the engine must be asked before")
         return seconds
 
+    @field_validator("engine_metrics_urls", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
     @field_validator("engine_url")
     @classmethod
     def _address(cls, url: str) -> str:
-        if not url.startswith("unix:") and not is_address(url):
-            raise ValueError("give http://host:port, without user and password")
-        return url
+        return _checked(url)
+
+    @field_validator("engine_metrics_urls")
+    @classmethod
+    def _addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(_checked, urls))
+
+
+def _checked(url: str) -> str:
+    if re.fullmatch(_URL, url) is None or not (url.startswith("unix:") or is_address(url)):
+        raise ValueError("give http://host:port or unix:/path, without user and password")
+    return url

@@ -14,7 +14,7 @@ from serving.engine.share import Share
 from serving.errors import CannotRun
 from serving.process.child import Command, Run, inherited_environment
 from serving.readiness import NoAnswer, ask, until_well
-from serving.reporting import Tell
+from serving.reporting import Kind, Tell
 from serving.settings import Settings
 
 _READY_POLL_SECONDS = 0.5
@@ -66,7 +66,7 @@ class Engine:
         machine = self._share.part(await asyncio.to_thread(hardware.look))
         self._model, why = models.choose(self._settings, machine)
         self._tell(self.name, "busy", f"serving {self._model.name}: {why}")
-        folder = await prepare(self._model, self._settings, self._run, self._tell)
+        folder = await prepare(self._model, self._settings, self._run, self._tell_as_own)
         chosen = profile.plan(machine, self._settings, self._model, folder)
         self._starts += 1
         self._advice = ""
@@ -113,6 +113,10 @@ class Engine:
         assert self._model is not None
         pulse = Pulse(f"unix:{self._socket}", self._model.name, self._settings.engine_silence_seconds)
         return await pulse.until_hung()
+
+    def _tell_as_own(self, part: str, kind: Kind, text: str) -> None:
+        """What is told of the model's files is told of this engine, whichever that is."""
+        self._tell(self.name, kind, text)
 
     async def until_idle(self, seconds: float) -> bool:
         """Wait until nothing is generated; false where something still is after so long."""

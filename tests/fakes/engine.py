@@ -23,7 +23,15 @@ __all__ = ["Script", "ScriptedEngine", "Seen", "refusal"]
 class ScriptedEngine:
     """One engine at one address: a free port of this machine, or a unix socket."""
 
-    def __init__(self, socket_path: Path | None = None, *, model: str = answers.MODEL) -> None:
+    def __init__(
+        self,
+        socket_path: Path | None = None,
+        *,
+        model: str = answers.MODEL,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        self.host = host
         self.socket_path = socket_path
         self.model = model
         self.script = Script()
@@ -46,7 +54,7 @@ class ScriptedEngine:
         """Of the router that it plays; an engine has none."""
         self.first_tokens = 0
         self.first_token_seconds = 0.0
-        self._port = 0
+        self._port = port
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="scripted engine", daemon=True)
         self._server: asyncio.Server | None = None
@@ -56,7 +64,7 @@ class ScriptedEngine:
     @property
     def url(self) -> str:
         """Its address as ENGINE_URL has it."""
-        return f"unix:{self.socket_path}" if self.socket_path else f"http://127.0.0.1:{self._port}"
+        return f"unix:{self.socket_path}" if self.socket_path else f"http://{self.host}:{self._port}"
 
     @property
     def connections(self) -> int:
@@ -126,7 +134,7 @@ class ScriptedEngine:
         if self.socket_path:
             self._server = await loop.create_unix_server(self._connect, str(self.socket_path))
         else:
-            self._server = await loop.create_server(self._connect, "127.0.0.1", self._port)
+            self._server = await loop.create_server(self._connect, self.host, self._port)
             self._port = self._server.sockets[0].getsockname()[1]
 
     async def _stop(self) -> None:

@@ -156,6 +156,8 @@ def test_each_part_is_shown_as_it_is(up: Up) -> None:
     found: dict[str, Any] = json.loads(done.stdout)
     assert found["pid"] == up.process.pid
     kinds = {name: part["kind"] for name, part in found["parts"].items()}
+    figures = ask(up.url, "/zephyr/gpu-stats").json()["engine"]
+    assert figures["running"] == 0, "the figures of both engines are not known"
     wanted = ("postgres", "gateway", "router", "engine-0", "engine-1")
     assert kinds | dict.fromkeys(wanted, "ready") == kinds
 

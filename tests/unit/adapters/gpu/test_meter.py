@@ -44,7 +44,7 @@ async def meter(engine: ScriptedEngine, clock: Clock) -> AsyncIterator[EngineMet
     while not watch.state.ready:
         assert time.monotonic() < limit
         await asyncio.sleep(0.01)
-    yield EngineMeter(client, watch, clock)
+    yield EngineMeter([client], watch, clock)
     await watch.close()
     client.close()
 
@@ -94,6 +94,40 @@ async def test_an_engine_that_is_gone_is_said_to_be(engine: ScriptedEngine, mete
     assert gone.problem is not None
     assert "engine" in gone.problem
     assert (gone.running, gone.kv_cache_usage, gone.generation_tokens_per_second) == (None, None, None)
+
+
+async def test_engines_behind_a_router_are_added_up_where_all_are_known(
+    engine: ScriptedEngine, clock: Clock
+) -> None:
+    """What a router gives is the figures of one of them, which are no answer for all."""
+    engine.readiness_page = b'{"healthy_workers": 2, "total_workers": 2}'
+    engine.waiting, engine.generation_tokens = 3, 10
+    settings = EngineSettings.model_validate(
+        {"engine_url": engine.url, "engine_health_path": "/readiness", "engine_probe_seconds": 0.02}
+    )
+    with ScriptedEngine() as other:
+        other.waiting, other.generation_tokens = 4, 100
+        clients = [
+            EngineClient(settings.model_copy(update={"engine_url": one.url})) for one in (engine, other)
+        ]
+        watch = EngineWatch(clients[0], settings)
+        watch.start()
+        limit = time.monotonic() + 5
+        while not watch.state.ready:
+            assert time.monotonic() < limit
+            await asyncio.sleep(0.01)
+        unknown = await EngineMeter(clients[:1], watch, clock).read()
+        assert (unknown.ready, unknown.waiting, unknown.kv_cache_usage) == (True, None, None)
+        meter = EngineMeter(clients, watch, clock)
+        assert (await meter.read()).waiting == 7
+        engine.generation_tokens, other.generation_tokens, clock.now = 20, 120, 101.0
+        assert (await meter.read()).generation_tokens_per_second == 30.0
+        other.stop()
+        clock.now = 102.0
+        assert (await meter.read()).generation_tokens_per_second is None
+        await watch.close()
+        for one in clients:
+            one.close()
 
 
 def test_several_engines_behind_one_server_are_all_read() -> None:

@@ -42,7 +42,7 @@ async def sampler(nvml: CountedNvml) -> AsyncIterator[Sampler]:
     engine = EngineSettings.model_validate({"engine_url": "http://127.0.0.1:1"})
     client = EngineClient(engine)
     settings = GpuSettings.model_validate({"gpu_interval": 0.1, "gpu_max_sockets": 3})
-    sampler = Sampler(Nvml(nvml), EngineMeter(client, EngineWatch(client, engine)), settings)
+    sampler = Sampler(Nvml(nvml), EngineMeter([client], EngineWatch(client, engine)), settings)
     yield sampler
     await sampler.close()
 

@@ -1,4 +1,4 @@
-"""What several folders of these tests need: the router."""
+"""The real router, for tests that need it."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests import dockerfile
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 ROUTER_DOCKERFILE = ROOT / "deploy" / "router.Dockerfile"
 
 
