@@ -11,10 +11,11 @@ from typing import Literal
 
 import asyncpg
 
-from serving import postgres, stack
+from serving import postgres, router, stack
 from serving.engine import hardware, models, prepare, profile
 from serving.engine.hardware import Hardware
 from serving.engine.models import Model
+from serving.engine.share import Share
 from serving.errors import HostError
 from serving.readiness import is_well
 from serving.settings import Settings
@@ -58,7 +59,8 @@ def examine(settings: Settings) -> list[Finding]:
     findings.append(look_at_database(settings))
     if settings.engine_url is not None:
         return [*findings, look_at_engine_elsewhere(settings.engine_url)]
-    return [*findings, look_at_engine_environment(settings), *look_at_model(settings, machine)]
+    findings += [look_at_engine_environment(settings), *look_at_model(settings, machine)]
+    return findings if settings.replicas == 1 else [*findings, look_at_router(settings)]
 
 
 def ok(subject: str, text: str) -> Finding:
@@ -153,6 +155,7 @@ def look_at_engine_environment(settings: Settings) -> Finding:
 
 def look_at_model(settings: Settings, machine: Hardware) -> Iterator[Finding]:
     try:
+        machine = Share(of=settings.replicas).part(machine)
         model, why = models.choose(settings, machine)
         folder = model_folder(settings, model)
         chosen = profile.plan(machine, settings, model, folder or Path(model.source))
@@ -162,6 +165,14 @@ def look_at_model(settings: Settings, machine: Hardware) -> Iterator[Finding]:
     yield ok("model", f"{model.name}: {why}")
     yield look_at_files(model, folder)
     yield ok("profile", f"{'; '.join(chosen.reasons)}: {shlex.join(chosen.arguments)}")
+
+
+def look_at_router(settings: Settings) -> Finding:
+    if settings.router_python.exists():
+        return ok("router", f"vllm-router in {settings.router_python.parents[1]}")
+    if settings.router_python == router.MADE:
+        return note("router", "its environment is to be made at the first start")
+    return fail("router", f"there is no {settings.router_python}: set ZEPHYR_ROUTER_PYTHON")
 
 
 def look_at_files(model: Model, folder: Path | None) -> Finding:

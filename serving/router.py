@@ -31,6 +31,10 @@ ARGUMENTS = (
 )
 
 
+MADE = CHECKOUT / ".venv-router" / "bin" / "python"
+"""Of the environment that is made where it is missing."""
+
+
 class Router:
     """The router of one host. It asks nobody who they are, and listens to this machine alone."""
 
@@ -68,8 +72,7 @@ class Router:
 
     async def _set_up(self) -> None:
         script = CHECKOUT / "setup" / "environment.py"
-        made = CHECKOUT / ".venv-router" / "bin" / "python"
-        if not script.exists() or self._settings.router_python != made:
+        if not script.exists() or self._settings.router_python != MADE:
             raise CannotRun(
                 f"vllm-router's environment is missing: there is no {self._settings.router_python}. Set "
                 "ZEPHYR_ROUTER_PYTHON to a Python that has vllm-router, or ZEPHYR_REPLICAS to 1."

@@ -276,6 +276,7 @@ def test_doctor_finds_nothing_wrong_with_what_would_work(home: Path, engine: Scr
         ({"ENGINE_URL": "http://127.0.0.1:9"}, "engine", "does not answer"),
         ({"DATABASE_URL": "postgresql://me:hunter2@127.0.0.1:9/x"}, "database", "does not answer"),
         ({"ZEPHYR_HOME": "/proc/zephyr"}, "home", "cannot be made"),
+        ({"ZEPHYR_REPLICAS": "2", "ZEPHYR_ROUTER_PYTHON": "/nowhere"}, "router", "there is no /nowhere"),
     ],
 )
 def test_doctor_finds_what_would_fail(home: Path, settings: dict[str, str], subject: str, text: str) -> None:
