@@ -2,24 +2,21 @@
 
 from collections.abc import Callable
 
-from fastapi import FastAPI
-from prometheus_client.registry import Collector
+from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from adapters.access.callers import Caller, KeyScope
 from adapters.access.gate import Gate, RequestIds
 from adapters.conversations import routes as log_routes
-from adapters.conversations.metrics import LogMetrics
 from adapters.conversations.status import LogStatus
 from adapters.keys import admin
 from adapters.keys.identity import Anybody, KeyHolders
 from adapters.keys.known import KnownKeys
 from adapters.keys.repository import KeyRepository
-from adapters.observability import metrics
 from adapters.refusals import install as install_refusals
 from adapters.settings import Settings
 
-_FIGURES = ("/metrics", "/log/status")
+_FIGURES = ("/metrics", "/engine/metrics", "/log/status")
 _READER = Caller(tenant="", scopes=frozenset({KeyScope.READ_ALL}))
 
 
@@ -28,16 +25,16 @@ def admin_application(
     repository: KeyRepository,
     keys: KnownKeys | None,
     status: Callable[[], LogStatus],
-    *figures: Collector,
+    *figures: APIRouter,
 ) -> ASGIApp:
-    """The application, with the log's figures and others. Figures need no key there; keys need one with the scope `admin`, where any are needed."""
+    """The application, with pages of figures. Those need no key there; keys need one with the scope `admin`, where any are needed."""
     server = settings.admin_server
     api = FastAPI(
         title="Zephyr admin", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
     )
     api.include_router(admin.routes(repository, server))
-    api.include_router(metrics.routes(LogMetrics(status), *figures))
-    api.include_router(log_routes.status_routes(status))
+    for pages in (log_routes.status_routes(status), *figures):
+        api.include_router(pages)
     install_refusals(api)
     callers = KeyHolders(keys, _without_key) if keys else Anybody()
     return RequestIds(Gate(api, server, callers))

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,7 +16,7 @@ from adapters import __version__
 from adapters.access.admission import Admission
 from adapters.access.callers import NOBODY, Caller
 from adapters.access.gate import Gate, RequestIds
-from adapters.access.metrics import AdmissionMetrics
+from adapters.access.metrics import AdmissionMetrics, ErrorMetrics
 from adapters.admin import admin_application
 from adapters.completions.relay import Completions
 from adapters.completions.requests import ChatRequest, CompletionRequest
@@ -31,16 +31,20 @@ from adapters.conversations.stored import StoredExchanges
 from adapters.conversations.upkeep import LogUpkeep
 from adapters.conversations.writer import ExchangeWriter
 from adapters.database.session import create_engine
+from adapters.engine import metrics as engine_metrics
 from adapters.engine.client import EngineClient
+from adapters.engine.metrics import EngineMetrics
 from adapters.engine.watch import EngineState, EngineWatch
 from adapters.gpu import routes as gpu_routes
 from adapters.gpu.meter import EngineMeter
+from adapters.gpu.metrics import GpuMetrics
 from adapters.gpu.nvml import Nvml
 from adapters.gpu.sampler import Sampler
 from adapters.idempotency.layer import Idempotency
 from adapters.keys import documentation as keys_documentation
 from adapters.keys.identity import Anybody, KeyHolders
 from adapters.keys.known import KnownKeys
+from adapters.keys.metrics import KeyMetrics
 from adapters.keys.repository import KeyRepository
 from adapters.limits.figures import HEADERS as LIMIT_HEADERS
 from adapters.limits.quotas import Quotas
@@ -49,6 +53,7 @@ from adapters.limits.status import LimitMetrics
 from adapters.limits.store import Store
 from adapters.observability import health, metrics
 from adapters.observability.health import Part
+from adapters.observability.lag import LoopLag
 from adapters.openai import documentation, stored_routes
 from adapters.openai import routes as openai_routes
 from adapters.openai.door import GenerationDoor
@@ -112,6 +117,8 @@ class Gateway:
             settings=settings,
         )
         self._keys = KnownKeys(settings.keys, settings.log) if settings.keys_required else None
+        self._lag = LoopLag()
+        self._figures = self._figure_pages()
         self._api = self._framework(list(doors.values()))
         generating = {*doors, "/v1/responses", *(endpoint.path for endpoint in self._endpoints)}
         self._idempotency = Idempotency(
@@ -151,8 +158,23 @@ class Gateway:
             KeyRepository(self._database),
             self._keys,
             self._log.status,
+            self._figures,
+            engine_metrics.routes(self._engine),
+        )
+
+    def _figure_pages(self) -> APIRouter:
+        gpus = GpuMetrics(self._sampler)
+        return metrics.routes(
+            gpus.look,
+            self._log.figures,
+            LogMetrics(self._log.status),
             LimitMetrics(self._quotas.status),
             AdmissionMetrics(self.admission),
+            ErrorMetrics(),
+            EngineMetrics(self._watch),
+            KeyMetrics(self._keys),
+            gpus,
+            self._lag,
         )
 
     def _framework(self, doors: list[GenerationDoor[Any]]) -> FastAPI:
@@ -183,13 +205,7 @@ class Gateway:
         api.include_router(gpu_routes.routes(self._sampler, self._settings.server))
         api.include_router(health.routes({"engine": self._engine_part, "log": self._log_part}))
         if self._keys is None:  # who needs a key is told nothing of the others; the second listener has them
-            api.include_router(
-                metrics.routes(
-                    LogMetrics(self._log.status),
-                    LimitMetrics(self._quotas.status),
-                    AdmissionMetrics(self.admission),
-                )
-            )
+            api.include_router(self._figures)
         install_refusals(api)
         described = api.openapi
 
@@ -218,6 +234,8 @@ class Gateway:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._database.dispose)
             stack.push_async_callback(self._limit_store.close)
+            self._lag.start()
+            stack.push_async_callback(self._lag.close)
             self._quotas.start()
             stack.push_async_callback(self._quotas.close)
             if self._keys is not None:

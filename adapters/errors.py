@@ -5,6 +5,10 @@ The shape is `{"error": {"message", "type", "param", "code"}}`
 """
 
 import json
+from collections import Counter
+
+told: Counter[tuple[int, str]] = Counter()
+"""How often clients of this process were told of an error, by its status and code. Both are of this source alone."""
 
 
 class GatewayError(Exception):
@@ -31,7 +35,8 @@ class GatewayError(Exception):
         return json.dumps(error).encode()
 
     def body(self) -> bytes:
-        """The JSON body of the error answer."""
+        """The JSON body of the error answer. Making it counts as telling a client."""
+        told[self.status, self.code or self.type] += 1
         return b'{"error": ' + self.detail() + b"}"
 
     def event(self) -> bytes:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from prometheus_client import Histogram
+
 from adapters.access.client import Tell
 from adapters.access.fairness import FairQueue, Job
 from adapters.errors import GatewayError, Overloaded, ShuttingDown
@@ -14,6 +16,7 @@ from adapters.settings import AccessSettings
 _LEAVING_SECONDS = 3.0
 _LONGEST_RETRY_SECONDS = 60  # OpenAI's SDKs pass over longer ones
 _NEWEST = 1 / 16  # share of the newest in what is usual
+_WAITS_SECONDS = (0.001, 0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
 
 class TooManyWaiting(Overloaded):
@@ -35,6 +38,7 @@ class Slot(Job):
         "_admission",
         "_began",
         "_counted",
+        "_entered",
         "_interrupt",
         "_most",
         "_stopped_by",
@@ -48,6 +52,7 @@ class Slot(Job):
         self.waits = False
         self.runs = False
         self._admission = admission
+        self._entered = time.monotonic()
         self._began = 0.0
         self._counted: Callable[[], int] | None = None
         self._most = math.inf
@@ -113,6 +118,7 @@ class Slot(Job):
         """Say that it runs from now on."""
         self.waits, self.runs = False, True
         self._began = time.monotonic()
+        self._admission.waits.observe(self._began - self._entered)
         self._end_turn()
 
     def on_stop(self, interrupt: Callable[[GatewayError], None]) -> None:
@@ -158,6 +164,12 @@ class Admission:
         self.tell_seconds = settings.place_told_after
         self.tokens_a_second = 0.0
         """What one generation usually gets."""
+        self.waits = Histogram(
+            "zephyr_queue_wait_seconds",
+            "Seconds that generations waited for their place at the engine, those that found one at once included.",
+            registry=None,
+            buckets=_WAITS_SECONDS,
+        )
         self._limit = settings.max_open_generations
         self._limit_of_tenant = settings.max_waiting_of_tenant
         self._places = settings.engine_concurrency

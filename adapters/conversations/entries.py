@@ -8,7 +8,7 @@ import msgspec
 from adapters.conversations.errors import ExchangeRefused
 from adapters.conversations.exchange import Exchange
 from adapters.conversations.kept import KeptAnswer, place_of
-from adapters.conversations.spool import Record
+from adapters.conversations.spool_file import Record
 
 Entry: TypeAlias = Exchange | KeptAnswer
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from adapters.conversations.entries import decode
 from adapters.conversations.errors import ExchangeRefused
 from adapters.conversations.exchange import Exchange
-from adapters.conversations.spool import SpoolFile, SpoolTaken
+from adapters.conversations.spool_file import SpoolFile, SpoolTaken
 from adapters.database.session import Connection
 from adapters.settings import LogSettings
 

@@ -22,6 +22,10 @@ class Outcome(StrEnum):
     """The client went away before the end."""
 
 
+ANSWERED = (Outcome.COMPLETED, Outcome.LENGTH)
+"""How an answer ends that is whole."""
+
+
 class Exchange(msgspec.Struct, frozen=True, kw_only=True, tag="exchange", tag_field="record"):
     """One request and what came of it.
 

@@ -14,9 +14,9 @@ from uuid import UUID
 import msgspec
 
 from adapters.conversations.errors import ConversationTooLong, ExchangeNotFound
-from adapters.conversations.exchange import Exchange
+from adapters.conversations.exchange import ANSWERED, Exchange
 from adapters.conversations.partitions import first_id
-from adapters.conversations.repository import ANSWERED, ExchangeRepository
+from adapters.conversations.repository import ExchangeRepository
 
 _AT_ONCE = 1000  # ids that are looked up at a time
 _LOWEST, _HIGHEST = UUID(int=0), UUID(int=2**128 - 1)

@@ -32,7 +32,7 @@ from adapters.conversations import pairs
 from adapters.conversations.connection import connected, single_statements
 from adapters.conversations.entries import decode
 from adapters.conversations.errors import ConversationTooLong, ExchangeNotFound, ExchangeRefused
-from adapters.conversations.exchange import Exchange, Outcome
+from adapters.conversations.exchange import ANSWERED, Exchange, Outcome
 from adapters.conversations.models import ExchangeRow
 from adapters.conversations.said import searched
 from adapters.conversations.spool import Spool, SpoolBroken
@@ -45,7 +45,6 @@ _values = attrgetter(*_columns)
 _written = (*_columns, "metadata_pairs", "words")
 _read = [_exchanges.c[name] for name in _columns]
 _texts = [column.name for column in _exchanges.columns if isinstance(column.type, JsonText)]
-ANSWERED = (Outcome.COMPLETED, Outcome.LENGTH)
 _CLOCKS_DIFFER = 24 * 3600 * 1000 << 80  # a day of ids: gateways that make them have clocks of their own
 _MOST_HITS = 2000  # exchanges of which a search sorts out the newest
 _LONGEST_CONVERSATION = 1000  # exchanges that are followed back from the newest

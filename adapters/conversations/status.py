@@ -27,3 +27,5 @@ class LogStatus:
     """When the exchange was accepted that has been in the spool for longest."""
     database_away_since: datetime | None
     spool_problem: str | None
+    spool_room_bytes: int
+    """What the spool's limit and its disk leave, as of the last look; 0 before the first."""

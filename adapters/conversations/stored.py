@@ -9,9 +9,9 @@ from sqlalchemy import Table, update
 
 from adapters.conversations import pairs
 from adapters.conversations.errors import ExchangeNotFound, LogUnavailable
-from adapters.conversations.exchange import Exchange
+from adapters.conversations.exchange import ANSWERED, Exchange
 from adapters.conversations.models import ExchangeRow
-from adapters.conversations.repository import ANSWERED, ExchangeRepository, Page, exchange_of
+from adapters.conversations.repository import ExchangeRepository, Page, exchange_of
 
 _exchanges = cast(Table, ExchangeRow.__table__)
 

@@ -22,7 +22,9 @@ from adapters.conversations.entries import Entry, decode, identity, record
 from adapters.conversations.errors import ExchangeRefused, LogUnavailable, NotRecorded
 from adapters.conversations.exchange import accepted_at
 from adapters.conversations.insertion import Insertion, insert_all, insertion, look_statement
-from adapters.conversations.spool import Kept, Spool, SpoolBroken
+from adapters.conversations.metrics import ExchangeMetrics
+from adapters.conversations.spool import Spool, SpoolBroken
+from adapters.conversations.spool_file import Kept
 from adapters.conversations.status import LogStatus
 from adapters.database.link import DatabaseAway, Link, RefusedData
 from adapters.database.session import Connection
@@ -61,6 +63,7 @@ class ExchangeWriter:
         self.link = Link(settings)
         """The connection, for its `up`, `last_error` and `away_since`."""
         self.spool = Spool(settings)
+        self.figures = ExchangeMetrics()
         self._accepted = self._committed = self._spooled = self._refused = self._lost = 0
 
     def status(self) -> LogStatus:
@@ -75,6 +78,7 @@ class ExchangeWriter:
             oldest_unshipped=accepted_at(self.spool.oldest) if self._spooled and self.spool.oldest else None,
             database_away_since=self.link.away_since,
             spool_problem=self.spool.problem,
+            spool_room_bytes=self.spool.room_bytes,
         )
 
     @property
@@ -118,6 +122,7 @@ class ExchangeWriter:
             NotRecorded: the writer has ended; from the future: it was not durable before its deadline.
             ExchangeRefused: it holds what PostgreSQL does not take; also from the future.
         """
+        self.figures.note(entry)
         careless = self._settings.log_mode == "best_effort"
         if careless and (not self.alive or len(self._queue) >= self._settings.log_queue_limit):
             return self._lose()

@@ -52,14 +52,14 @@ class Pulse:
     async def look(self, model: str) -> float:
         """Look for a sign, and return how many seconds ago the last one was."""
         self._last_sign = max(self._last_sign, self._client.last_piece_at)
-        if self._silence() < self._settings.engine_quiet_seconds:
+        if self.silence < self._settings.engine_quiet_seconds:
             self._reported = None
             self._leave_off()
         elif await self._reports_anew():
             self._sign()
         elif self._canary is None or self._canary.done():
             self._canary = asyncio.create_task(self._ask(model), name="canary")
-        return self._silence()
+        return self.silence
 
     async def close(self) -> None:
         """Ask nothing any more."""
@@ -75,7 +75,9 @@ class Pulse:
     def _sign(self) -> None:
         self._last_sign = asyncio.get_running_loop().time()
 
-    def _silence(self) -> float:
+    @property
+    def silence(self) -> float:
+        """How many seconds ago the last sign was, as far as was looked."""
         return asyncio.get_running_loop().time() - self._last_sign
 
     async def _reports_anew(self) -> bool:

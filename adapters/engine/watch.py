@@ -90,6 +90,8 @@ class EngineWatch:
         self._timeouts = 0
         self._pulse = Pulse(client, settings)
         self._model = ""
+        self.lost = {"gone": 0, "hangs": 0}
+        """How often an engine that was ready was lost, and how."""
         self.state = EngineState(since=time.monotonic())
 
     def start(self) -> None:
@@ -107,6 +109,16 @@ class EngineWatch:
     def alive(self) -> bool:
         """Whether the watch itself is running."""
         return self._task is not None and not self._task.done()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the engine takes generations, as far as is known now."""
+        return self.state.ready and self.alive
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long ago the engine last gave a sign of work; 0 while it is away."""
+        return self._pulse.silence if self.state.ready or self.state.hangs else 0.0
 
     def require_model(self, name: str | None) -> str:
         """The engine's own name for the model that the client calls `name`.
@@ -212,6 +224,7 @@ class EngineWatch:
         if not self.state.hangs:
             _log.error("the engine hangs", event_key="engine_hangs", silent_seconds=round(silence, 1))
             problem = "says it is well and does not work"
+            self.lost["hangs"] += 1
             self.state = EngineState(
                 replicas=self.state.replicas, since=time.monotonic(), problem=problem, hangs=True
             )
@@ -221,6 +234,7 @@ class EngineWatch:
     def _lost(self, problem: str) -> None:
         if self.state.ready:
             _log.warning("the engine is gone", event_key="engine_lost", problem=problem)
+            self.lost["gone"] += 1
             self.state = EngineState(replicas=self.state.replicas, since=time.monotonic(), problem=problem)
         elif self.state.problem != problem or self.state.hangs:
             self.state = EngineState(replicas=self.state.replicas, since=self.state.since, problem=problem)

@@ -91,7 +91,7 @@ class Sampler:
                 _log.error("sampling stumbled", event_key="sampler_error", error=type(error).__name__)
 
     async def _sample(self) -> Stats:
-        stats = Stats.of(await self._gpus(), await self._meter.read())
+        stats = Stats.of(await self.read_gpus(), await self._meter.read())
         self._latest = asyncio.get_running_loop().time(), stats
         return stats
 
@@ -101,8 +101,8 @@ class Sampler:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _gpus(self) -> GpuReading:
-        """Read in a thread of its own: a driver that hangs holds up nothing else."""
+    async def read_gpus(self) -> GpuReading:
+        """The GPUs now, read in a thread of its own: a driver that hangs holds up nothing else."""
         if self._reading is None or self._reading.done():
             loop = asyncio.get_running_loop()
             self._reading = loop.run_in_executor(self._thread, self._nvml.read)

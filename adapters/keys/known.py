@@ -57,6 +57,11 @@ class KnownKeys:
         """How many keys are remembered as none."""
         return len(self._unknown)
 
+    @property
+    def up(self) -> bool:
+        """Whether keys that are not known can be looked up."""
+        return self._link.up
+
     def get(self, digest: bytes) -> Caller | None:
         """Whose key has this hash; None where that is not known without asking."""
         known = self._known.get(digest)

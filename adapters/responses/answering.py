@@ -13,8 +13,7 @@ from adapters.completions.generation import Generation
 from adapters.completions.relay import Completions
 from adapters.completions.run import ExchangeLog
 from adapters.completions.stream import CompletionStream
-from adapters.conversations.exchange import Exchange, Outcome
-from adapters.conversations.repository import ANSWERED
+from adapters.conversations.exchange import ANSWERED, Exchange, Outcome
 from adapters.errors import GatewayError
 from adapters.responses.errors import LeaseLost
 from adapters.responses.events import Event, Narrator

@@ -12,9 +12,9 @@ from sqlalchemy import ColumnElement, RowMapping, Table, delete, func, insert, s
 from uuid_utils.compat import uuid7
 
 from adapters.conversations.errors import ConversationTooLong
-from adapters.conversations.exchange import Exchange, accepted_at
+from adapters.conversations.exchange import ANSWERED, Exchange, accepted_at
 from adapters.conversations.models import ExchangeRow
-from adapters.conversations.repository import ANSWERED, ExchangeRepository, exchange_of, not_before
+from adapters.conversations.repository import ExchangeRepository, exchange_of, not_before
 from adapters.responses.errors import ConversationNotFound
 from adapters.responses.ids import id_after
 from adapters.responses.models import ConversationItemRow, ConversationRow

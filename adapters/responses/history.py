@@ -7,8 +7,8 @@ from uuid import UUID
 import msgspec
 
 from adapters.conversations.errors import ConversationTooLong, ExchangeNotFound
-from adapters.conversations.exchange import Exchange
-from adapters.conversations.repository import ANSWERED, ExchangeRepository
+from adapters.conversations.exchange import ANSWERED, Exchange
+from adapters.conversations.repository import ExchangeRepository
 from adapters.errors import InvalidRequest
 from adapters.responses.conversation_repository import Conversation, ConversationRepository, Entry
 from adapters.responses.errors import ConversationNotFound, ItemNotFound, ResponseNotFound

@@ -67,6 +67,7 @@ WITHOUT_KEYS = {("GET", "/metrics"): OPEN}
 
 SECOND: dict[tuple[str, str], str] = {
     ("GET", "/metrics"): OPEN,
+    ("GET", "/engine/metrics"): OPEN,
     ("GET", "/log/status"): NOBODY_OR_OVERSEER,
     ("GET", "/admin/keys"): "admin",
     ("POST", "/admin/keys"): "admin",

@@ -211,6 +211,7 @@ async def test_a_known_key_is_trusted_for_so_long_while_postgres_is_away(
     async with knowing(database_url, keys_away_seconds=0.3) as known:
         await known.find(hashed(secret))
         assert known.get(hashed(secret)) is not None
+        assert known.up
         await until(lambda: known.get(hashed(secret)) is None)
         assert (await known.find(hashed(secret))).tenant == "alice"
 
@@ -222,3 +223,4 @@ async def test_while_postgres_is_away_nobody_waits_for_it() -> None:
         with pytest.raises(KeysUnavailable):
             await known.find(hashed(new_secret()))
         assert time.monotonic() - began < 0.1
+        assert not known.up

@@ -13,7 +13,8 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from adapters.conversations.spool import Record, SpoolFile, SpoolTaken, _move
+from adapters.conversations.spool import _move
+from adapters.conversations.spool_file import Record, SpoolFile, SpoolTaken
 
 _ROOM = 2**24
 

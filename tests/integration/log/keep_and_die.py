@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from adapters.conversations.entries import encode
-from adapters.conversations.spool import Record, Spool
+from adapters.conversations.spool import Spool
+from adapters.conversations.spool_file import Record
 from tests.databases import log_settings
 from tests.records import an_exchange
 

@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 from adapters.conversations.entries import Entry, record
 from adapters.conversations.erasing import erase_spooled
 from adapters.conversations.kept import KeptAnswer
-from adapters.conversations.spool import Record, SpoolFile
+from adapters.conversations.spool_file import Record, SpoolFile
 from adapters.conversations.writer import ExchangeWriter
 from tests.beside import BESIDE, add_beside
 from tests.databases import fetch, log_settings

@@ -1,6 +1,7 @@
 """The spool on a real disk: what it has taken survives everything but the loss of the disk."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -13,8 +14,10 @@ import pytest
 from structlog.testing import capture_logs
 from uuid_utils.compat import uuid7
 
+from adapters.conversations import spool_file
 from adapters.conversations.entries import decode, encode
-from adapters.conversations.spool import Kept, Record, Spool, SpoolBroken, SpoolFile
+from adapters.conversations.spool import Spool, SpoolBroken
+from adapters.conversations.spool_file import Kept, Record, SpoolFile
 from tests.databases import NO_SPOOL, log_settings
 from tests.records import an_exchange
 
@@ -49,6 +52,28 @@ async def test_what_is_kept_comes_back_whole_and_in_order(spool: Spool) -> None:
     found = [decode(one.content) for one in records(await spool.first(10))]
     assert found == exchanges
     assert (spool.count, spool.oldest, spool.well) == (5, exchanges[0].id, True)
+
+
+async def test_room_shrinks_with_what_is_kept_and_grows_with_what_is_shipped(tmp_path: Path) -> None:
+    """As far as its limit goes; the file itself never gets smaller."""
+    spool = a_spool(tmp_path, spool_max_bytes=4 * 2**20)
+    assert spool.room_bytes == 0
+    await spool.probe()
+    empty = spool.room_bytes
+    assert 3 * 2**20 < empty <= 4 * 2**20
+    await spool.keep([a_record(b"x" * 2**20)])
+    assert empty - 1.1 * 2**20 < spool.room_bytes <= empty - 2**20
+    await spool.remove([one.place for one in await spool.first(1)])
+    assert spool.room_bytes > empty - 2**16
+    await spool.close()
+
+
+async def test_room_is_no_more_than_the_disk_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool_file, "disk_usage", lambda _: shutil.disk_usage("/")._replace(free=123_456))
+    spool = a_spool(tmp_path)
+    await spool.probe()
+    assert spool.room_bytes == 123_456
+    await spool.close()
 
 
 async def test_what_was_shipped_is_gone(spool: Spool) -> None:

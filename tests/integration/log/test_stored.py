@@ -14,7 +14,8 @@ from adapters.conversations.entries import encode
 from adapters.conversations.errors import ExchangeNotFound, LogUnavailable
 from adapters.conversations.exchange import Exchange, Outcome
 from adapters.conversations.repository import ExchangeRepository, Page, insert_statement, row
-from adapters.conversations.spool import Record, Spool
+from adapters.conversations.spool import Spool
+from adapters.conversations.spool_file import Record
 from adapters.conversations.stored import StoredExchanges
 from adapters.conversations.writer import ExchangeWriter
 from adapters.database.session import create_engine
