@@ -1,4 +1,4 @@
-"""The host's commands: `zephyr up`, `engine`, `db`, `status`, `restart`, `doctor`. Parsing and showing only."""
+"""The host's commands: `zephyr up`, `engine`, `db`, `status`, `restart`, `doctor`, `plan`. Parsing and showing only."""
 
 import asyncio
 import json
@@ -12,7 +12,12 @@ import typer
 from rich.console import Console
 
 from serving import doctor, stack, status
+from serving.capacity import report
+from serving.capacity.gpus import SHEETS, one_gpu
+from serving.capacity.planning import SHARE, Load, plan
+from serving.capacity.shapes import shape_of
 from serving.console import display, status_table
+from serving.engine.models import ZEPHYR
 from serving.engines import NAME as ENGINES
 from serving.errors import HostError
 from serving.reporting import Tell
@@ -131,6 +136,44 @@ def examine(
             Console(highlight=False).print(finding.line, style=finding.style, markup=False, soft_wrap=True)
     if any(finding.fails for finding in findings):
         raise typer.Exit(1)
+
+
+@app.command(name="plan")
+def plan_capacity(
+    model: Annotated[
+        str, typer.Option(help="zephyr-7b-beta, SmolLM2-135M-Instruct, or a folder with a config.json.")
+    ] = ZEPHYR.name,
+    gpu: Annotated[
+        str | None, typer.Option(help=f"One of {', '.join(sheet.name for sheet in SHEETS)}.")
+    ] = None,
+    gpu_memory: Annotated[
+        float | None,
+        typer.Option(min=1, max=10_000, help="Or only its memory, in GiB: then nothing is said of speed."),
+    ] = None,
+    users: Annotated[
+        int | None, typer.Option(min=1, max=10**7, help="Requests that are open at once.")
+    ] = None,
+    requests_per_second: Annotated[
+        float | None, typer.Option(min=0.001, max=10**6, help="Or requests that come in a second.")
+    ] = None,
+    prompt_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a prompt.")] = 512,
+    answer_tokens: Annotated[int, typer.Option(min=1, help="Tokens of an answer.")] = 256,
+    share: Annotated[
+        float,
+        typer.Option(min=0.01, max=1, help="Which part of the bounds is planned with; measure your own."),
+    ] = SHARE,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+) -> None:
+    """Work out how many GPUs a model and a load need, and how to set them up. Nothing is looked at or started."""
+    load = Load(prompt=prompt_tokens, answer=answer_tokens, users=users, requests=requests_per_second)
+    try:
+        made = plan(shape_of(model), one_gpu(gpu, gpu_memory), load, share)
+    except HostError as error:
+        refuse(error)
+    if as_json:
+        print(json.dumps(report.as_json(made, model), indent=2))
+    else:
+        print("\n".join(report.text(made, model)))
 
 
 def run(part: Callable[[Settings, Tell], Coroutine[None, None, None]]) -> None:

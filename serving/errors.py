@@ -15,3 +15,7 @@ class CannotRun(HostError):
 
 class StartFailed(HostError):
     """A part did not come up this time; it may be tried again."""
+
+
+class CannotPlan(HostError):
+    """What was asked cannot be planned with; the message names the option."""

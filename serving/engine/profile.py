@@ -12,6 +12,7 @@ from serving.settings import Settings
 GIB = 2**30
 CPU_KV_CACHE_GIB = 2.0
 CPU_CONCURRENCY, GPU_CONCURRENCY = 16, 256
+GPU_MEMORY_UTILIZATION = 0.92
 SPARE_SHARE = 8  # one place more for so many
 CPU_WORKING_GIB = 3.0  # vLLM's three processes, beside weights and KV cache
 ENTRY = ("-m", "vllm.entrypoints.launchers.api_server.entry")
@@ -122,7 +123,7 @@ def fingerprint(model: Model, dtype: str) -> str:
 
 
 def gpu_arguments(settings: Settings, model: Model) -> list[str]:
-    arguments = ["--gpu-memory-utilization", "0.92"]
+    arguments = ["--gpu-memory-utilization", str(GPU_MEMORY_UTILIZATION)]
     if model.sliding_window:
         arguments += [
             "--disable-sliding-window"

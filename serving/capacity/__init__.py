@@ -1,0 +1,1 @@
+"""How many GPUs a model and a load need: arithmetic over published figures, without a machine."""
