@@ -16,7 +16,7 @@ from adapters.keys.repository import KeyRepository
 from adapters.refusals import install as install_refusals
 from adapters.settings import Settings
 
-_FIGURES = ("/metrics", "/engine/metrics", "/log/status")
+_FIGURES = ("/metrics", "/engine/metrics", "/log/status", "/queue/status", "/zephyr/gpu-stats")
 _READER = Caller(tenant="", scopes=frozenset({KeyScope.READ_ALL}))
 
 

@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapters import __version__
+from adapters.access import routes as access_routes
 from adapters.access.admission import Admission
 from adapters.access.callers import NOBODY, Caller
 from adapters.access.gate import Gate, RequestIds
@@ -160,6 +161,8 @@ class Gateway:
             self._log.status,
             self._figures,
             engine_metrics.routes(self._engine),
+            access_routes.status_routes(self.admission.status),
+            gpu_routes.once_routes(self._sampler),
         )
 
     def _figure_pages(self) -> APIRouter:

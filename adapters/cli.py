@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from adapters.conversations.export import Wanted
     from adapters.conversations.partitions import Partition
     from adapters.conversations.repository import ExchangeRepository
+    from adapters.observability.second_listener import SecondListener
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="The gateway."
@@ -76,6 +77,22 @@ def migrate(
     with plain_errors(CannotMigrate):
         asyncio.run(prepare())
         typer.echo("The database is up to date.")
+
+
+@app.command()
+def top(
+    once: Annotated[
+        bool, typer.Option("--once", help="Look twice, a second apart, show what was seen and end.")
+    ] = False,
+) -> None:
+    """Watch the gateway of this machine: queue, tenants, tokens, engine, GPUs and log, until Ctrl-C."""
+    from rich.console import Console
+
+    from adapters.observability.second_listener import NoGateway
+    from adapters.top import watching
+
+    with plain_errors(NoGateway):
+        (watching.show_once if once else watching.show)(_second_listener(), Console(highlight=False))
 
 
 class Form(StrEnum):
@@ -169,9 +186,10 @@ def show_status(
     from rich.console import Console
 
     from adapters.conversations import terminal
+    from adapters.observability.second_listener import NoGateway
 
     with plain_errors(NoGateway):
-        status = _ask_gateway("/log/status")
+        status = _second_listener().facts("/log/status")
         if as_json:
             typer.echo(json.dumps(status))
         else:
@@ -233,8 +251,10 @@ def erase(
 
 def _nothing_is_spooled() -> bool:
     """Whether the gateway of this machine says so."""
+    from adapters.observability.second_listener import NoGateway
+
     try:
-        return _ask_gateway("/log/status").get("spooled") == 0
+        return _second_listener().facts("/log/status").get("spooled") == 0
     except NoGateway:
         return False
 
@@ -262,33 +282,11 @@ async def _reaching() -> AsyncIterator[None]:
         raise LogUnavailable(f"The conversation log cannot be used now ({type(error).__name__}).") from None
 
 
-class NoGateway(Exception):
-    """No gateway answers."""
-
-
-def _ask_gateway(path: str) -> dict[str, object]:
-    """What the gateway of this machine answers.
-
-    Raises:
-        NoGateway: there is none where the settings say that it listens.
-    """
-    import http.client
-    import json
-
+def _second_listener() -> "SecondListener":
+    from adapters.observability.second_listener import SecondListener
     from adapters.settings import Settings
 
-    server = Settings.read().admin_server
-    host = "127.0.0.1" if server.host in ("0.0.0.0", "::") else server.host
-    connection = http.client.HTTPConnection(host, server.port, timeout=5)
-    try:
-        connection.request("GET", path)
-        with connection.getresponse() as response:
-            answer: dict[str, object] = json.loads(response.read())
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise NoGateway(f"No gateway answers on {host}:{server.port} ({type(error).__name__}).") from None
-    finally:
-        connection.close()
-    return answer
+    return SecondListener(Settings.read().admin_server)
 
 
 async def _newest(caller: str, limit: int, conversation: UUID | None) -> "list[Exchange]":

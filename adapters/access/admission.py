@@ -9,7 +9,8 @@ from contextlib import suppress
 from prometheus_client import Histogram
 
 from adapters.access.client import Tell
-from adapters.access.fairness import FairQueue, Job
+from adapters.access.fairness import Account, FairQueue, Job
+from adapters.access.served import MOST_SHOWN, QueueStatus, Served, TenantStatus
 from adapters.errors import GatewayError, Overloaded, ShuttingDown
 from adapters.settings import AccessSettings
 
@@ -175,6 +176,7 @@ class Admission:
         self._places = settings.engine_concurrency
         self._spare = settings.engine_spare
         self._queue: FairQueue[Slot] = FairQueue()
+        self._served = Served()
         self._open: set[Slot] = set()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -190,6 +192,33 @@ class Admission:
     def waiting(self) -> int:
         """How many wait for a place at the engine."""
         return self._queue.waiting
+
+    def status(self) -> QueueStatus:
+        """Everything about the queue and the places, and the tenants that have most to do with them."""
+        queue = self._queue
+        busy = {one.tenant: one for one in queue.accounts if one.waiting or one.running}
+        first = sorted(busy.values(), key=lambda one: (len(one.waiting), len(one.running)), reverse=True)
+        names = [one.tenant for one in first] + [name for name in self._served.latest() if name not in busy]
+        return QueueStatus(
+            open=self.open,
+            most_open=self._limit,
+            waiting=queue.waiting,
+            running=queue.running,
+            places=self._places,
+            spare_places=self._spare,
+            tenants=[self._tenant(name, busy.get(name)) for name in names[:MOST_SHOWN]],
+            other_tenants=len(names[MOST_SHOWN:]),
+        )
+
+    def _tenant(self, name: str, account: Account | None) -> TenantStatus:
+        served, running = self._served.of(name), account.running if account else ()
+        return TenantStatus(
+            tenant=name,
+            running=len(running),
+            waiting=len(account.waiting) if account else 0,
+            prompt_tokens=served.prompt + sum(job.prompt_tokens for job in running),
+            answer_tokens=served.answer + round(sum(job.produced() for job in running)),
+        )
 
     def enter(self, tenant: str, weight: float, prompt_tokens: int) -> Slot:
         """A place for one generation, at the engine or, if it `waits`, in the queue. `prompt_tokens` are an estimate.
@@ -267,11 +296,9 @@ class Admission:
     def _finish(self, slot: Slot, prompt_tokens: int | None, produced: int | None) -> None:
         if produced and (seconds := slot.seconds) > 0:
             self.tokens_a_second += (produced / seconds - self.tokens_a_second) * _NEWEST
-        self._queue.finish(
-            slot,
-            slot.prompt_tokens if prompt_tokens is None else prompt_tokens,
-            slot.produced() if produced is None else produced,
-        )
+        prompt = slot.prompt_tokens if prompt_tokens is None else prompt_tokens
+        answer = slot.produced() if produced is None else produced
+        self._served.note(self._queue.finish(slot, prompt, answer), prompt, answer)
 
     def _fill(self) -> None:
         """Give the free places to those whose turn it is."""

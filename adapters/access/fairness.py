@@ -6,7 +6,7 @@ differs from the paper, and what that does to its bound, is in docs/decisions/00
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Generic, TypeVar, cast
 
 INPUT_TOKEN = 1.0
@@ -114,8 +114,8 @@ class FairQueue(Generic[_J]):
         self._one_less_waits(account)
         self._forget(account)
 
-    def finish(self, job: _J, prompt_tokens: int, produced: float) -> None:
-        """End a job that runs, at what it took in truth."""
+    def finish(self, job: _J, prompt_tokens: int, produced: float) -> str:
+        """End a job that runs, at what it took in truth, and return whose it was."""
         account = _account_of(job)
         cost = INPUT_TOKEN * prompt_tokens + OUTPUT_TOKEN * produced
         account.charge(job, cost)
@@ -124,6 +124,12 @@ class FairQueue(Generic[_J]):
         self._usual_cost += (cost - self._usual_cost) * _USUAL_SHARE
         if not account.running:
             self._forget(account)
+        return account.tenant
+
+    @property
+    def accounts(self) -> Collection[Account]:
+        """The tenants that are remembered."""
+        return self._accounts.values()
 
     def waiting_of(self, tenant: str) -> int:
         """How many jobs of a tenant wait."""

@@ -17,14 +17,21 @@ LIVE_SUMMARY = "GPU and engine statistics, live"
 _GOING_AWAY = 1001
 
 
-def routes(sampler: Sampler, server: ServerSettings) -> APIRouter:
-    """The routes, over one sampler."""
+def once_routes(sampler: Sampler) -> APIRouter:
+    """The route of whoever asks."""
     router = APIRouter(tags=["Statistics"])
 
     @router.get("/zephyr/gpu-stats", summary="GPU and engine statistics, once")
     async def gpu_stats() -> Stats:
         """What `ws://…/zephyr/ws/gpu-stats` sends about once a second."""
         return await sampler.once()
+
+    return router
+
+
+def routes(sampler: Sampler, server: ServerSettings) -> APIRouter:
+    """The routes, over one sampler."""
+    router = once_routes(sampler)
 
     @router.websocket(LIVE_PATH)
     async def live_gpu_stats(socket: WebSocket) -> None:

@@ -69,6 +69,8 @@ SECOND: dict[tuple[str, str], str] = {
     ("GET", "/metrics"): OPEN,
     ("GET", "/engine/metrics"): OPEN,
     ("GET", "/log/status"): NOBODY_OR_OVERSEER,
+    ("GET", "/queue/status"): NOBODY_OR_OVERSEER,
+    ("GET", "/zephyr/gpu-stats"): OPEN,
     ("GET", "/admin/keys"): "admin",
     ("POST", "/admin/keys"): "admin",
     ("GET", "/admin/keys/{id}"): "admin",

@@ -1,0 +1,1 @@
+"""`zephyr top`: the gateway of this machine, live in a terminal."""
