@@ -15,6 +15,8 @@ _MIB_IN_GIB = 1024
 _LONGEST_SECONDS = 60.0  # a rate over a longer time says nothing about now
 _LABEL = 9  # cells of the first column
 _MOST_GPUS = 8
+_WIDE = 64  # cells, from which on every column has room
+_COLUMNS = ("waiting", "running", "tokens in", "tokens out", "out/s")
 _HEADING_ROWS = 2  # of the tenants: an empty one and their names
 
 
@@ -31,12 +33,12 @@ class Frame:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         rows = [*self._rows()]
         facts = Table.grid(padding=(0, 1))
-        facts.add_column(width=_LABEL, no_wrap=True)
+        facts.add_column(min_width=_LABEL, no_wrap=True)
         facts.add_column(no_wrap=True, overflow="ellipsis")
         for label, text in rows:
             facts.add_row(Text(label, "bold"), text)
         room = options.size.height - 1 - len(rows) - _HEADING_ROWS if console.is_terminal else None
-        yield Group(_title(self._address), facts, *self._tenants(room))
+        yield Group(_title(self._address), facts, *self._tenants(room, wide=options.max_width >= _WIDE))
 
     def _rows(self) -> Iterator[tuple[str, Text]]:
         yield "queue", self._queue()
@@ -84,17 +86,19 @@ class Frame:
         if (left := len(statistics.gpus) - _MOST_GPUS) > 0:
             yield "", Text(f"and {left} more GPUs", "dim")
 
-    def _tenants(self, room: int | None) -> Iterator[RenderableType]:
+    def _tenants(self, room: int | None, *, wide: bool) -> Iterator[RenderableType]:
         tenants, others = self._now.queue.tenants, self._now.queue.other_tenants
         if room is not None and len(tenants) + (others > 0) > room:
             room = max(room - 1, 0)
         shown = tenants[:room]
         table = Table(box=None, pad_edge=False, expand=True)
         table.add_column("tenant", no_wrap=True, overflow="ellipsis", ratio=1)
-        for name in ("waiting", "running", "tokens in", "tokens out", "out/s"):
+        columns = _COLUMNS if wide else [name for name in _COLUMNS if not name.startswith("tokens")]
+        for name in columns:
             table.add_column(name, justify="right", no_wrap=True)
         for tenant in shown:
-            table.add_row(harmless(tenant.tenant), *self._of_tenant(tenant))
+            cells = dict(zip(_COLUMNS, self._of_tenant(tenant), strict=True))
+            table.add_row(harmless(tenant.tenant), *(cells[name] for name in columns))
         yield Text("")
         yield table if tenants else Text("no tenant has asked for anything yet", "dim")
         if left := len(tenants) - len(shown) + others:

@@ -159,6 +159,15 @@ def test_frame_fits_the_terminal(width: int, height: int) -> None:
     assert len(lines) <= max(height, 10)
 
 
+def test_narrow_terminal_shows_what_matters_most() -> None:
+    """The labels, the names, who waits and who runs; the sums of tokens are left out."""
+    look = seen(tenant("alice", waiting=3, running=2, prompt_tokens=10**9, answer_tokens=10**9))
+    lines = drawn(look, width=48)
+    assert line(lines, "queue ")
+    assert line(lines, "tenant").split() == ["tenant", "waiting", "running", "out/s"]
+    assert line(lines, "alice").split() == ["alice", "3", "2", "-"]
+
+
 def test_tenants_that_do_not_fit_are_counted() -> None:
     """On a terminal; elsewhere there is room for all that are told."""
     look = seen(*(tenant(f"tenant-{number}") for number in range(50)))

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -79,6 +80,9 @@ def test_gpus_that_the_heads_do_not_divide_by_are_passed_over() -> None:
     """SmolLM2 has nine heads."""
     with pytest.raises(CannotPlan, match="do not fit on 1 GPUs"):
         planned(2.0, SMOLLM2_SHAPE)
+    odd = replace(ZEPHYR_SHAPE, heads=30, kv_heads=10)  # two divide it; four, which would hold it, do not
+    with pytest.raises(CannotPlan, match="do not fit on 2 GPUs"):
+        planned(8.0, odd)
 
 
 @pytest.mark.parametrize(
