@@ -55,11 +55,18 @@ def gateway(
 @app.command()
 def migrate(
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the database.")] = 60.0,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REVISION", help="Bring it to this revision instead, also down, for an older version."
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before going down.")] = False,
 ) -> None:
     """Bring the database to the schema that this version expects, with room for the months to come."""
     from adapters.conversations.partitions import make_ahead
     from adapters.conversations.upkeep import opened
-    from adapters.database.migrate import CannotMigrate, migrate
+    from adapters.database.migrate import CannotMigrate, migrate, way_down
     from adapters.database.running import log_settings
     from adapters.database.session import AWAY
 
@@ -75,8 +82,17 @@ def migrate(
             ) from None
 
     with plain_errors(CannotMigrate):
-        asyncio.run(prepare())
-        typer.echo("The database is up to date.")
+        if to is None:
+            asyncio.run(prepare())
+            typer.echo("The database is up to date.")
+            return
+        losses = asyncio.run(way_down(log_settings(), to, patience=wait))
+        for loss in losses:
+            typer.echo(loss, err=True)
+        if losses and not yes:
+            typer.confirm("Go down all the same? What is lost then only a backup has.", abort=True)
+        asyncio.run(migrate(log_settings(), revision=to, patience=wait))
+        typer.echo(f"The database is at {to}.")
 
 
 @app.command()

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from adapters.access.protocol import bounded_protocol
 from adapters.access.websocket import WebSocketProtocol
 from adapters.app import Gateway
+from adapters.database.starting import require_schema
 from adapters.keys.starting import require_a_key
 from adapters.observability import logs
 from adapters.settings import BadSettings, ServerSettings, Settings
@@ -84,7 +85,7 @@ def run() -> None:
     logs.configure()
     try:
         settings = Settings.read()
-        asyncio.run(require_a_key(settings))
+        asyncio.run(_may_start(settings))
         gateway = Gateway(settings)
         listener = _listener(settings.admin_server)
     except BadSettings as problem:
@@ -94,6 +95,11 @@ def run() -> None:
     admin = AdminServer(_config(gateway.admin, settings.admin_server, lifespan="off"), listener)
     config = _config(gateway.asgi, settings.server, lifespan="on")
     Server(config, gateway, admin, settings.server.send_buffer_bytes).run()
+
+
+async def _may_start(settings: Settings) -> None:
+    await require_schema(settings.log)
+    await require_a_key(settings)
 
 
 def _config(

@@ -9,6 +9,7 @@ import structlog
 
 from adapters.conversations import partitions, remnants
 from adapters.conversations.errors import LogUnavailable
+from adapters.database import schema
 from adapters.database.session import AWAY, Connection, connect
 from adapters.settings import BadSettings, LogSettings
 
@@ -85,9 +86,14 @@ def keeps_since(settings: LogSettings, now: datetime) -> datetime | None:
 
 @asynccontextmanager
 async def opened(settings: LogSettings) -> AsyncIterator[tuple[Connection, datetime]]:
-    """A connection, and the time by the database's clock, which is the same for all gateways."""
+    """A connection, and the time by the database's clock, which is the same for all gateways.
+
+    Raises:
+        Any of `AWAY`: the database is away, or has another schema than this version runs with.
+    """
     connection = await connect(settings)
     try:
+        await schema.refuse_wrong(connection)
         yield connection, await connection.fetchval("SELECT now()")
     finally:
         await connection.close(timeout=settings.database_connect_timeout)

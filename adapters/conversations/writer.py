@@ -26,14 +26,16 @@ from adapters.conversations.metrics import ExchangeMetrics
 from adapters.conversations.spool import Spool, SpoolBroken
 from adapters.conversations.spool_file import Kept
 from adapters.conversations.status import LogStatus
+from adapters.database import schema
 from adapters.database.link import DatabaseAway, Link, RefusedData
 from adapters.database.session import Connection
 from adapters.errors import GatewayError
 from adapters.settings import LogSettings
 
 _log = structlog.get_logger(__name__)
-_PULSE = look_statement()  # fails also where the schema is older than this gateway
+_PULSE = look_statement()
 _PULSE_SECONDS = 1.0
+_LOOK_SECONDS = 5.0  # the longest time without a pulse, however much there is to do
 _ADOPT_SECONDS = 10.0
 _START_SECONDS = 1.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
@@ -65,6 +67,7 @@ class ExchangeWriter:
         self.spool = Spool(settings)
         self.figures = ExchangeMetrics()
         self._accepted = self._committed = self._spooled = self._refused = self._lost = 0
+        self._pulsed_at = 0.0
 
     def status(self) -> LogStatus:
         """Where everything is, at this moment."""
@@ -179,6 +182,8 @@ class ExchangeWriter:
         await self._pulse()
         self._looked.set()
         while True:
+            if not self._away.is_set() and time.monotonic() - self._pulsed_at > _LOOK_SECONDS:
+                await self._pulse()
             if self._queue:
                 await self._write(list(islice(self._queue, self._settings.log_batch_limit)))
             shipped = self._spooled and not self._away.is_set() and await self._ship()
@@ -191,6 +196,7 @@ class ExchangeWriter:
             await self._pulse()
 
     async def _pulse(self) -> None:
+        self._pulsed_at = time.monotonic()
         try:
             await self.link.run(_pulse, timeout=self._patience)
         except DatabaseAway:
@@ -364,6 +370,8 @@ class ExchangeWriter:
 
 
 async def _pulse(connection: Connection) -> None:
+    """Fails also where the schema is another than this gateway runs with."""
+    await schema.refuse_wrong(connection)
     await connection.execute(_PULSE)
 
 

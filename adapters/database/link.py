@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from adapters.database.schema import WrongSchema
 from adapters.database.session import AWAY, Connection, blames_data, connect
 from adapters.settings import BadSettings, LogSettings
 
@@ -30,7 +31,7 @@ class Link:
         self._connection: Connection | None = None
         self._asked_at: float | None = None
         self.last_error: str | None = "NotConnectedYet"
-        """The class of the last error; never its text, which may quote what was said."""
+        """The class of the last error; never its text, which may quote what was said, but for what is wrong with the schema."""
         self.away_since: datetime | None = datetime.now(UTC)
 
     @property
@@ -84,7 +85,7 @@ class Link:
 
     def _lost(self, error: BaseException) -> None:
         self.close()
-        self.last_error = type(error).__name__
+        self.last_error = str(error) if isinstance(error, WrongSchema) else type(error).__name__
         if self.away_since is None:
             self.away_since = datetime.now(UTC)
             _log.warning("the database is away", event_key="database_away", error=self.last_error)

@@ -9,6 +9,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from adapters.database.schema import WrongSchema
 from adapters.settings import BadSettings, LogSettings
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ else:
     Connection = asyncpg.Connection  # which has no parameters at run time
 
 APPLICATION_NAME = "zephyr-gateway"
-AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, InternalClientError, OSError)
-"""What asyncpg raises when a statement did not come through; `blames_data` tells whose fault it was."""
+AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, InternalClientError, OSError, WrongSchema)
+"""What is raised when a statement did not come through, or must not; `blames_data` tells whose fault it was."""
 _FAULTS_OF_DATA = {
     "22",
     "23",

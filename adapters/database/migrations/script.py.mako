@@ -5,6 +5,7 @@ from alembic import op
 
 revision = "${up_revision}"
 down_revision = ${repr(down_revision)}
+gateways_from = ${repr(down_revision)}  # of the last release, or later where those before do not run with this
 
 
 def upgrade() -> None:

@@ -51,7 +51,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop it, with everything in it."""
+    """Drop the table, with every exchange in it."""
     op.drop_table("exchanges")
 
 

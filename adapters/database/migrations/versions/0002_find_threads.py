@@ -25,6 +25,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Remove them."""
+    """Remove the columns: by which transcript an exchange is found, and whether it was asked to be stored."""
     op.drop_column("exchanges", "stored")
     op.drop_column("exchanges", "transcript_hash")

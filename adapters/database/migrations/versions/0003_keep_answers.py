@@ -30,5 +30,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop it, with everything in it."""
+    """Drop the table, with every answer that is kept for an Idempotency-Key."""
     op.drop_table("idempotent_answers")

@@ -22,6 +22,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Remove them. What was deleted stays deleted, and looks like an exchange in which nothing was said."""
+    """Remove the columns: when an exchange was deleted, and by which metadata a stored one is found.
+
+    What was deleted stays deleted, and looks like an exchange in which nothing was said.
+    """
     op.drop_column("exchanges", "metadata_pairs")
     op.drop_column("exchanges", "deleted_at")

@@ -70,6 +70,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them, with everything in them."""
+    """Drop the tables: what clients have put into conversations themselves, responses that are open, and events of
+    background streams. What was said is in exchanges, and stays.
+    """
     for table in ("response_events", "open_responses", "conversation_items", "conversations"):
         op.drop_table(table)

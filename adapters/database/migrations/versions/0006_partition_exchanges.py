@@ -41,7 +41,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Make one table of all partitions."""
+    """Make one table of all partitions. Nothing is lost; everything is copied, and the log locked meanwhile."""
     indexes = _indexes()
     op.rename_table("exchanges", "exchanges_partitioned")
     for name in ("pk_exchanges", *indexes):

@@ -26,6 +26,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop both, with everything in them."""
+    """Drop the table of feedback, with everything in it, and the words by which exchanges are found."""
     op.drop_column("exchanges", "words")
     op.drop_table("feedback")

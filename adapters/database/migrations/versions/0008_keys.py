@@ -48,6 +48,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them, with every key."""
+    """Drop the tables, with every key and every tenant."""
     op.drop_table("keys")
     op.drop_table("tenants")

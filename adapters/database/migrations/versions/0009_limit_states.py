@@ -27,5 +27,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop it, with everything in it."""
+    """Drop the table: what limited keys and tenants have used up. They begin anew."""
     op.drop_table("limit_states")

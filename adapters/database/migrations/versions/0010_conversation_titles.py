@@ -5,6 +5,7 @@ from alembic import op
 
 revision = "0010"
 down_revision = "0009"
+gateways_from = "0009"
 
 
 def upgrade() -> None:
@@ -19,5 +20,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop it, with the titles in it."""
+    """Drop the table, with every title that was given to a conversation."""
     op.drop_table("conversation_titles")
