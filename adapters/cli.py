@@ -12,6 +12,7 @@ from uuid import UUID
 
 import typer
 
+from adapters.backup.commands import backup, restore
 from adapters.keys.commands import app as keys
 from adapters.observability.console import plain_errors
 
@@ -29,6 +30,8 @@ app = typer.Typer(
 log = typer.Typer(no_args_is_help=True, help="Read the conversation log.")
 app.add_typer(log, name="log")
 app.add_typer(keys, name="keys")
+app.command()(backup)
+app.command()(restore)
 
 _PAGE = 100
 _TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]

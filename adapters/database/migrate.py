@@ -17,7 +17,8 @@ from adapters.database.schema import BASE, Schema, WrongSchema
 from adapters.database.session import AWAY, connect
 from adapters.settings import LogSettings
 
-_ADVISORY_LOCK = 0x7A657068  # "zeph": one number that every gateway uses for migrating, and for nothing else
+ADVISORY_LOCK = 0x7A657068
+"""zeph: one number that everybody uses who migrates or restores, and for nothing else."""
 
 
 class CannotMigrate(Exception):
@@ -47,7 +48,7 @@ async def migrate(settings: LogSettings, *, revision: str = "head", patience: fl
     try:
         async with engine.begin() as connection:
             await connection.execute(text(f"SET LOCAL lock_timeout = '{round(patience * 1000)}ms'"))
-            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"))
             await connection.run_sync(_run, revision)
     except (DBAPIError, CommandError, *AWAY) as error:
         raise CannotMigrate(_reason(error)) from error

@@ -41,10 +41,10 @@ async def test_what_every_version_wrote_goes_all_the_way(empty_database_url: str
     before: Contents = {}
     for revision, statements in WRITTEN.items():
         await migrate(settings, revision=revision)
-        assert _missing(before, await _contents(url)) == set(), revision
+        assert _missing(before, await contents(url)) == set(), revision
         found = await schema_of(url)
         await _run(url, *statements)
-        before = await _contents(url)
+        before = await contents(url)
         assert all(
             any(value is not None for value in column)
             for table in before.values()
@@ -58,17 +58,17 @@ async def test_what_every_version_wrote_goes_all_the_way(empty_database_url: str
         "also in a month that was made"
     )
 
-    full, lost = await _contents(url), {}
+    full, lost = await contents(url), {}
     await migrate(settings, revision="0009")
     await migrate(settings)
-    assert _missing(full, await _contents(url)) == {"conversation_titles"}, (
+    assert _missing(full, await contents(url)) == {"conversation_titles"}, (
         "as one does who takes a release back"
     )
     await _run(url, *WRITTEN["0010"])
     for revision, lower in zip(reversed(WRITTEN), [*reversed(list(WRITTEN)[:-1]), "base"], strict=True):
-        there = await _contents(url)
+        there = await contents(url)
         await migrate(settings, revision=lower)
-        now = await _contents(url)
+        now = await contents(url)
         lost[revision] = _missing(there, now)
         if lower != "base":
             assert await schema_of(url) == steps[lower].schema, (
@@ -120,7 +120,7 @@ async def _run(url: str, *statements: str) -> None:
         await connection.close()
 
 
-async def _contents(url: str) -> Contents:
+async def contents(url: str) -> Contents:
     found: dict[str, dict[str, list[str | None]]] = {}
     for table, columns in await fetch(url, _COLUMNS):
         texts = ", ".join(f"{column}::text" for column in columns)
