@@ -9,7 +9,7 @@ from pathlib import Path
 from adapters.conversations.entries import decode
 from adapters.conversations.errors import ExchangeRefused
 from adapters.conversations.insertion import insert_all, insertion
-from adapters.conversations.spool import Kept, SpoolFile, SpoolTaken
+from adapters.conversations.spool_file import Kept, SpoolFile, SpoolTaken
 from adapters.database.session import AWAY, Connection, blames_data
 from adapters.settings import LogSettings
 

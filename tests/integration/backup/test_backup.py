@@ -16,7 +16,7 @@ from adapters.backup.archive import NotWhole, reading
 from adapters.backup.programs import NoPrograms, Programs, at_least, target
 from adapters.cli import app
 from adapters.conversations.entries import record
-from adapters.conversations.spool import SpoolFile
+from adapters.conversations.spool_file import SpoolFile
 from adapters.database.base import Base
 from adapters.database.schema import newest
 from adapters.settings import BadSettings

@@ -19,7 +19,7 @@ async def samples(*gpus: FakeGpu, broken: int | None = None) -> dict[str, float]
     engine = EngineSettings.model_validate({"engine_url": "http://127.0.0.1:1"})
     client = EngineClient(engine)
     sampler = Sampler(
-        Nvml(nvml), EngineMeter(client, EngineWatch(client, engine)), GpuSettings.model_validate({})
+        Nvml(nvml), EngineMeter([client], EngineWatch(client, engine)), GpuSettings.model_validate({})
     )
     figures = GpuMetrics(sampler)
     await figures.look()
