@@ -1,11 +1,12 @@
 """Everything wired together, in order. The only module that knows all the others."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -16,6 +17,7 @@ from adapters import __version__
 from adapters.access import routes as access_routes
 from adapters.access.admission import Admission
 from adapters.access.callers import NOBODY, Caller
+from adapters.access.followed import Followed
 from adapters.access.gate import Gate, RequestIds
 from adapters.access.metrics import AdmissionMetrics, ErrorMetrics
 from adapters.admin import admin_application
@@ -58,6 +60,7 @@ from adapters.observability.lag import LoopLag
 from adapters.openai import documentation, stored_routes
 from adapters.openai import routes as openai_routes
 from adapters.openai.door import GenerationDoor
+from adapters.refusals import NO_TELEMETRY
 from adapters.refusals import install as install_refusals
 from adapters.responses import documentation as responses_documentation
 from adapters.responses.api import ResponsesApi
@@ -69,6 +72,9 @@ from adapters.zephyr.endpoint import load as load_endpoints
 from adapters.zephyr.formatting import Formatter
 from adapters.zephyr.question import Questioner
 
+if TYPE_CHECKING:
+    from adapters.observability.traces import Tracing
+
 _OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json", "/chat", "/chat/"})
 _OPEN_FOLDERS = ("/static/", "/chat/assets/")
 
@@ -78,6 +84,7 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._tracing = _tracing(settings)
         self.admission = Admission(settings.access)
         self._engine = EngineClient(settings.engine)
         self._watch = EngineWatch(self._engine, settings.engine)
@@ -153,7 +160,7 @@ class Gateway:
                 *LIMIT_HEADERS,
             ],
         )
-        self.asgi: ASGIApp = RequestIds(cors)
+        self.asgi: ASGIApp = RequestIds(Followed(cors, self._tracing))
         self.admin = admin_application(
             settings,
             KeyRepository(self._database),
@@ -178,6 +185,7 @@ class Gateway:
             KeyMetrics(self._keys),
             gpus,
             self._lag,
+            *([] if self._tracing is None else [self._tracing.metrics]),
         )
 
     def _framework(self, doors: list[GenerationDoor[Any]]) -> FastAPI:
@@ -186,6 +194,7 @@ class Gateway:
             version=__version__,
             description="zephyr-7b-beta on vLLM, behind OpenAI's API and the /zephyr endpoints, with a log.",
             lifespan=self._lifespan,
+            telemetry=NO_TELEMETRY,
             redirect_slashes=False,  # an address that is not on the list leads nowhere, and names no other
             docs_url=None,  # the framework's own pages run whatever their public address gives out
             redoc_url=None,
@@ -235,6 +244,8 @@ class Gateway:
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            if self._tracing is not None:
+                stack.push_async_callback(asyncio.to_thread, self._tracing.close)
             stack.push_async_callback(self._database.dispose)
             stack.push_async_callback(self._limit_store.close)
             self._lag.start()
@@ -309,6 +320,14 @@ def _detail(state: EngineState) -> dict[str, Any]:
     return {"models": [model.id for model in state.models], **replicas}
 
 
+def _tracing(settings: Settings) -> "Tracing | None":
+    if settings.traces.traces_endpoint is None:
+        return None
+    from adapters.observability.traces import Tracing  # noqa: PLC0415  # OpenTelemetry is slow to import
+
+    return Tracing(settings.traces, __version__)
+
+
 def _without_key(path: str) -> Caller | None:
     """Whether a gateway that needs keys lets anybody call this: what tells how to call it, and that it is there."""
     return NOBODY if path in _OPEN or path.startswith(_OPEN_FOLDERS) else None
@@ -338,4 +357,6 @@ class _Front:
         door = self._doors.get(scope["path"]) if scope["type"] == "http" else None
         if door is not None and scope["method"] in door.beside:
             door = None
+        if door is not None:
+            scope["zephyr.endpoint"] = door.path
         await (door or self._rest)(scope, receive, send)

@@ -1,10 +1,16 @@
-"""What the framework itself refuses, in the shape of OpenAI's API."""
+"""What the framework itself refuses, in the shape of OpenAI's API; and that it keeps quiet about requests."""
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 
 from adapters.errors import GatewayError, InvalidRequest, NotFound
+
+NO_TELEMETRY = TelemetryConfig(
+    tracing=False, metrics=False, logs=False, operation_spans=False, auto_configure=False
+)
+"""The framework's own spans and logs hold query strings, so what was searched for, and the texts of exceptions."""
 
 
 def install(api: FastAPI) -> None:

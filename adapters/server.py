@@ -82,7 +82,7 @@ class AdminServer(uvicorn.Server):
 
 def run() -> None:
     """Run the gateway until it is told to stop. Ends the process with 2 if the settings cannot be used."""
-    logs.configure()
+    logs.configure(service="gateway")
     try:
         settings = Settings.read()
         asyncio.run(_may_start(settings))

@@ -18,6 +18,7 @@ from adapters.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
+from adapters.observability import requests
 from adapters.settings import ServerSettings
 
 _log = structlog.get_logger(__name__)
@@ -96,7 +97,7 @@ class RequestIds:
         try:
             await self._app(scope, receive, send_with_id)
         except Exception as error:  # noqa: BLE001  # the server would log its text, which may quote a client
-            _log.error("a request crashed", event_key="crash", id=name, error=type(error).__name__)
+            _log.error("a request crashed", event_key="crash", request_id=name, error=type(error).__name__)
             if not started:
                 await respond(
                     send_with_id, GatewayError("Something went wrong in the gateway."), scope["type"]
@@ -132,6 +133,7 @@ class Gate:
             if caller is None:
                 caller = await self._callers.find(scope)
             scope["zephyr.caller"] = caller
+            requests.enter("validate")
             if caller.key is not None and scope.get("method") == "GET":
                 # A cache in front would give it to whoever asks for the same address.
                 answer_headers(scope)[b"cache-control"] = b"no-store"

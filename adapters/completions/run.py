@@ -14,6 +14,7 @@ from adapters.access.client import Client, ClientGone
 from adapters.completions.estimate import allowed_tokens
 from adapters.completions.generation import Generation
 from adapters.completions.shares import session, with_share
+from adapters.completions.spans import Spans
 from adapters.completions.transcript import Transcript
 from adapters.conversations.errors import ExchangeRefused, LogUnavailable
 from adapters.conversations.exchange import Exchange, Outcome
@@ -22,6 +23,7 @@ from adapters.engine.connection import Connection
 from adapters.engine.errors import refusal
 from adapters.errors import Cancelled, GatewayError, ShuttingDown
 from adapters.limits.quotas import Quota
+from adapters.observability import requests
 
 _log = structlog.get_logger(__name__)
 _LARGEST_REFUSAL_BYTES = 64 * 1024
@@ -61,6 +63,7 @@ class Run:
         self._client = client
         self._engine = engine
         self._log = log
+        self._spans = Spans(generation, model)
         self._connection: Connection | None = None
         self._asked = False
         self._began = time.monotonic()
@@ -87,6 +90,7 @@ class Run:
         generation, slot = self.generation, self._slot
         self._refused = False
         if slot.waits:
+            self._spans.queued()
             await slot.turn(self._client.tell_place)
             self._client.note_wait(self._elapsed_ms())
         tenant = generation.caller.tenant
@@ -96,6 +100,7 @@ class Run:
             generation.id.bytes.hex(),
             self._opened,
             session(tenant, generation.request),
+            self._spans.asked(),
         )
         if connection.status != 200:
             self._refused = True
@@ -115,6 +120,7 @@ class Run:
     def note_first_token(self) -> None:
         """Remember when the answer began."""
         self._first_token_ms = self._elapsed_ms()
+        self._spans.first_token()
 
     async def finish(self) -> None:
         """Record a whole answer, and return when it is durable.
@@ -125,7 +131,7 @@ class Run:
         length = self.transcript.finish_reason == "length"
         self._recorded = True
         self._settle()
-        await self._log.commit(self._exchange(Outcome.LENGTH if length else Outcome.COMPLETED))
+        await self._commit(Outcome.LENGTH if length else Outcome.COMPLETED)
         if self.quota is not None:
             await self.quota.counted()
 
@@ -151,6 +157,7 @@ class Run:
             self._recorded = True
             with suppress(LogUnavailable, ExchangeRefused):
                 self._commit_broken(_interruption())
+        self._spans.close()
 
     def _leave(self) -> None:
         """Free the place, at the engine's own count of tokens where there is one."""
@@ -166,9 +173,24 @@ class Run:
         with suppress(GatewayError):  # the rest of an answer may be unreadable; what was read before stands
             self.transcript.read()
         self._settle(error)
-        durable = self._log.commit(self._exchange(outcome_of(error), error))
+        durable = self._commit(outcome_of(error), error)
         durable.add_done_callback(_look_at)
         return durable
+
+    def _commit(self, outcome: Outcome, error: GatewayError | None = None) -> asyncio.Future[None]:
+        exchange = self._exchange(outcome, error)
+        self._tell(exchange)
+        durable = self._log.commit(exchange)
+        self._spans.recording(exchange, durable)
+        return durable
+
+    def _tell(self, exchange: Exchange) -> None:
+        """Say in the log what came of it: with the request's own line, or where the request is more than this."""
+        request, name = requests.current(), exchange.id.bytes.hex()
+        if request is not None and request.name == name:
+            request.outcome = exchange.outcome.value
+        else:
+            _log.info("generation", event_key="generation", generation=name, outcome=exchange.outcome.value)
 
     def _settle(self, error: GatewayError | None = None) -> None:
         """Have the tokens counted that the engine says were used.

@@ -136,7 +136,9 @@ class ExchangeWriter:
             what = insertion(entry)
         except ExchangeRefused:
             self._refused += 1
-            _log.error("an exchange was refused", event_key="exchange_refused", id=str(identity(entry)))
+            _log.error(
+                "an exchange was refused", event_key="exchange_refused", request_id=identity(entry).hex
+            )
             raise
         durable = asyncio.get_running_loop().create_future()
         deadline = time.monotonic() + self._settings.log_commit_deadline
@@ -244,8 +246,8 @@ class ExchangeWriter:
     async def _write_apart(self, batch: list[_Waiting], error: str) -> None:
         """Close in on the exchange that the database refuses, so that only that one fails."""
         if len(batch) == 1:
-            id = str(identity(batch[0].entry))
-            _log.error("an exchange was refused", event_key="exchange_refused", id=id, error=error)
+            id = identity(batch[0].entry).hex
+            _log.error("an exchange was refused", event_key="exchange_refused", request_id=id, error=error)
             self._fail(1, ExchangeRefused)
             return
         middle = len(batch) // 2
@@ -278,11 +280,11 @@ class ExchangeWriter:
 
     async def _ship_apart(self, kept: Sequence[Kept], error: Exception) -> None:
         if len(kept) == 1:
-            id = str(kept[0].record.id)
+            id = kept[0].record.id.hex
             _log.critical(
                 "a spooled exchange was refused",
                 event_key="spooled_exchange_refused",
-                id=id,
+                request_id=id,
                 error=str(error),
             )
             aside = await self.spool.set_aside([kept[0].place])

@@ -29,11 +29,18 @@ class EngineClient:
         self._address = ("", 0) if self._socket_path else _address(authority)
 
     async def post(
-        self, path: str, body: bytes, request_id: str, opened: Callable[[Connection], None], session: bytes
+        self,
+        path: str,
+        body: bytes,
+        request_id: str,
+        opened: Callable[[Connection], None],
+        session: bytes,
+        trace: bytes = b"",
     ) -> Connection:
         """Send a generation and return its connection once the engine's status is there.
 
         A router sends what has the same `session` to the same engine; an engine by itself passes it over.
+        `trace` are the header lines by which the engine goes on with a trace.
         `opened` is told of the connection as soon as the request is on its way, so that it can be stopped.
         Whoever takes the connection gives it back with `release`.
 
@@ -45,7 +52,7 @@ class EngineClient:
             self._at_work.add(connection)
             opened(connection)
 
-        head = self._head(path, body, request_id, b"x-session-id: %s\r\n" % session)
+        head = self._head(path, body, request_id, b"x-session-id: %s\r\n%s" % (session, trace))
         return await self._send(head, body, self._settings.engine_first_byte_timeout, at_work)
 
     async def get(self, path: str, *, timeout: float = 5.0) -> tuple[int, bytes]:

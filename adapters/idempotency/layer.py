@@ -198,8 +198,7 @@ class Idempotency:
         except GatewayError as error:
             recording.fail(error)
         except Exception as error:  # noqa: BLE001  # clients wait for an answer; the text may quote one
-            id = attempt.claim.exchange_id.hex
-            _log.error("a request crashed", event_key="crash", id=id, error=type(error).__name__)
+            _log.error("a request crashed", event_key="crash", error=type(error).__name__)
             recording.fail(GatewayError("Something went wrong in the gateway."))
 
     async def _find_or_claim(self, attempt: _Attempt) -> Answer | None:

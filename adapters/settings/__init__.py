@@ -17,6 +17,7 @@ from adapters.settings.engine import EngineSettings
 from adapters.settings.group import BadSettings, Group, problem
 from adapters.settings.log import LogSettings, home
 from adapters.settings.server import ServerSettings
+from adapters.settings.traces import TraceSettings
 
 __all__ = (
     "AccessSettings",
@@ -33,6 +34,7 @@ __all__ = (
     "ResponseSettings",
     "ServerSettings",
     "Settings",
+    "TraceSettings",
     "ZephyrSettings",
     "home",
 )
@@ -54,6 +56,7 @@ class Settings:
     code: CodeSettings
     zephyr: ZephyrSettings
     gpu: GpuSettings
+    traces: TraceSettings
 
     @property
     def keys_required(self) -> bool:

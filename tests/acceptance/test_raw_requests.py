@@ -26,7 +26,7 @@ def quick(new_gateway: NewGateway) -> Iterator[Gateway]:
     with new_gateway(ZEPHYR_BODY_TIMEOUT="1") as gateway:
         yield gateway
         assert "Traceback" not in gateway.log_text
-        assert '"level": "error"' not in gateway.log_text
+        assert '"level":"error"' not in gateway.log_text
         assert '"crash"' not in gateway.log_text
 
 

@@ -154,8 +154,8 @@ async def test_a_spooled_exchange_that_is_refused_holds_up_no_other(
     assert (status.committed, status.refused, aside) == (6, 1, 1)
     assert adds_up(status)
     assert await ids(database_url) == [exchange.id for exchange in good]
-    told = [line["id"] for line in lines if line["event_key"] == "spooled_exchange_refused"]
-    assert told == [str(bad[0].id)]
+    told = [line["request_id"] for line in lines if line["event_key"] == "spooled_exchange_refused"]
+    assert told == [bad[0].id.hex]
 
 
 async def test_a_text_that_is_not_text_is_refused_at_once(tmp_path: Path) -> None:

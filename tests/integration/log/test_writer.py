@@ -73,7 +73,7 @@ async def test_an_exchange_that_cannot_be_stored_fails_alone(
     assert [type(result) for result in results] == [type(None)] * 7 + [ExchangeRefused] + [type(None)] * 13
     found = await fetch(database_url, "SELECT id FROM exchanges ORDER BY id")
     assert [row["id"] for row in found] == [exchange.id for exchange in good]
-    assert [line["id"] for line in lines if line["event_key"] == "exchange_refused"] == [str(bad.id)]
+    assert [line["request_id"] for line in lines if line["event_key"] == "exchange_refused"] == [bad.id.hex]
     assert SECRET not in repr(lines)
     assert (writer.status().committed, writer.status().refused) == (20, 1)
     writer.require_ready()
