@@ -25,7 +25,8 @@ ENV HOME=/var/lib/zephyr \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     ZEPHYR_ENGINE_PYTHON=/opt/engine/.venv-engine/bin/python \
-    ZEPHYR_HOME=/var/lib/zephyr
+    ZEPHYR_HOME=/var/lib/zephyr \
+    ZEPHYR_LOG_FORMAT=json
 USER 2000:0
 WORKDIR /var/lib/zephyr
 STOPSIGNAL SIGTERM

@@ -19,7 +19,8 @@ ENV HOME=/var/lib/zephyr \
     LOGNAME=zephyr \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    ZEPHYR_HOME=/var/lib/zephyr
+    ZEPHYR_HOME=/var/lib/zephyr \
+    ZEPHYR_LOG_FORMAT=json
 USER 2000:0
 WORKDIR /var/lib/zephyr
 STOPSIGNAL SIGTERM

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from serving import doctor, stack, status
+from serving import doctor, journal, stack, status
 from serving.capacity import report
 from serving.capacity.gpus import SHEETS, one_gpu
 from serving.capacity.planning import SHARE, Load, plan
@@ -180,10 +180,27 @@ def run(part: Callable[[Settings, Tell], Coroutine[None, None, None]]) -> None:
     """Run a part of the stack to its end; say plainly what went wrong."""
     try:
         settings = Settings.read()
-        with display(Console(stderr=True)) as shown:
+        with display(Console(stderr=True), settings.log_format) as shown:
             asyncio.run(part(settings, shown.tell))
     except asyncio.CancelledError:
         return  # somebody asked to stop, and everything has
+    except HostError as error:
+        refuse(error)
+
+
+@app.command()
+def logs(
+    request: Annotated[
+        str,
+        typer.Option(
+            "--request", metavar="ID", help="Only what is about the request with this x-request-id."
+        ),
+    ] = "",
+) -> None:
+    """Print the lines of log of every part on this machine, oldest first, as JSON."""
+    try:
+        for line in journal.lines(Settings.read(), request):
+            print(line)
     except HostError as error:
         refuse(error)
 

@@ -1,6 +1,7 @@
 """Showing what the parts say: a live table on a terminal, plain lines anywhere else."""
 
 import re
+import sys
 import time
 from types import TracebackType
 from typing import Self
@@ -11,6 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from serving.process.lines import event
 from serving.reporting import Kind
 from serving.status import Status
 
@@ -51,6 +53,22 @@ class PlainDisplay:
             highlight=False,
             soft_wrap=True,
         )
+
+
+class JsonDisplay:
+    """One JSON object for each thing said, among the lines of the parts."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is kept open."""
+
+    def tell(self, part: str, kind: Kind, text: str) -> None:
+        level = "error" if kind == "trouble" else "info"
+        print(event("host", level, text, part=part, state=kind), file=sys.stderr, flush=True)
 
 
 class LiveDisplay:
@@ -98,6 +116,8 @@ def status_table(status: Status, now: float) -> Table:
     return table
 
 
-def display(console: Console) -> PlainDisplay | LiveDisplay:
-    """The display that suits where the output goes."""
+def display(console: Console, log_format: str = "text") -> JsonDisplay | PlainDisplay | LiveDisplay:
+    """The display that was asked for, or suits where the output goes."""
+    if log_format == "json":
+        return JsonDisplay()
     return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)

@@ -3,7 +3,7 @@
 import os
 import shlex
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -154,6 +154,16 @@ class Settings(BaseSettings):
         600.0,
         gt=0,
         description="Seconds that the answers of one of several engines get to end before it is restarted in its turn.",
+    )
+    traces_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://[^/\s?#@]+/[^\s?#]+$",
+        description="Where the engine sends its part of traces, as the gateway does; what is inherited serves both.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text",
+        description="What the host writes on standard error: `text` for people, or `json`, an object a line, with the "
+        "lines of all parts. The files in `logs` have such lines in any case.",
     )
     log_max_bytes: int = Field(
         16 * 2**20,

@@ -134,7 +134,7 @@ class Supervisor:
             keeper.kill()
 
     def _log(self, name: str) -> LogFile:
-        return LogFile(self._settings.logs / f"{name}.log", self._settings.log_max_bytes)
+        return log_of(name, self._settings)
 
 
 class Keeper:
@@ -279,7 +279,7 @@ class Keeper:
         return StartFailed(f"{what}:\n{last_lines(child)}" + (f"\n{advice}" if advice else ""))
 
     def _log(self) -> LogFile:
-        return LogFile(self._settings.logs / f"{self._service.name}.log", self._settings.log_max_bytes)
+        return log_of(self._service.name, self._settings)
 
     async def stop(self) -> None:
         """End it for good."""
@@ -293,6 +293,12 @@ class Keeper:
     def kill(self) -> None:
         if self._child is not None:
             self._child.kill()
+
+
+def log_of(name: str, settings: Settings) -> LogFile:
+    """The log of one part; its lines are among the host's own where those are JSON."""
+    path = settings.logs / f"{name}.log"
+    return LogFile(path, settings.log_max_bytes, echo=settings.log_format == "json")
 
 
 def last_lines(child: Child) -> str:

@@ -15,6 +15,7 @@ CPU_CONCURRENCY, GPU_CONCURRENCY = 16, 256
 GPU_MEMORY_UTILIZATION = 0.92
 SPARE_SHARE = 8  # one place more for so many
 CPU_WORKING_GIB = 3.0  # vLLM's three processes, beside weights and KV cache
+INSIDE = Path(__file__).parent / "inside"  # what vLLM's own Python finds of ours
 ENTRY = ("-m", "vllm.entrypoints.launchers.api_server.entry")
 BFLOAT16_CAPABILITY = (8, 0)
 
@@ -98,6 +99,9 @@ def common(settings: Settings, model: Model, folder: Path, dtype: str) -> list[s
         "--enable-tokenizer-info-endpoint",
     ]
     arguments += ["--disable-fastapi-docs", "--disable-uvicorn-access-log"]
+    arguments += ["--middleware", "zephyr_requests.RequestLines"]
+    if settings.traces_endpoint is not None:
+        arguments += ["--otlp-traces-endpoint", settings.traces_endpoint]
     arguments += ["--fingerprint-mode", "custom", "--fingerprint-value", fingerprint(model, dtype)]
     context = settings.engine_max_model_len or model.context
     if context is not None:
@@ -155,14 +159,30 @@ def refuse_too_little_memory(hardware: Hardware, model: Model, dtype: str, cache
 
 
 def common_environment(settings: Settings) -> dict[str, str]:
+    return (
+        tracing_environment(settings)
+        | {
+            "DO_NOT_TRACK": "1",
+            "GLOO_SOCKET_IFNAME": "lo",  # its workers' group would listen wherever this machine's name leads
+            "HF_HUB_OFFLINE": "1",
+            "PYTHONPATH": str(INSIDE),
+            "VLLM_CACHE_ROOT": str(settings.home / "cache" / "vllm"),
+            "VLLM_HOST_IP": "127.0.0.1",  # or it would take the address that leads to the internet
+            "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "75",  # longer than the gateway keeps a connection, so that it never races
+            "VLLM_NO_USAGE_STATS": "1",
+        }
+    )
+
+
+def tracing_environment(settings: Settings) -> dict[str, str]:
+    """How vLLM traces: as the gateway does, and only what the gateway asks it to."""
+    if settings.traces_endpoint is None:
+        return {}
     return {
-        "DO_NOT_TRACK": "1",
-        "GLOO_SOCKET_IFNAME": "lo",  # its workers' group would listen wherever this machine's name leads
-        "HF_HUB_OFFLINE": "1",
-        "VLLM_CACHE_ROOT": str(settings.home / "cache" / "vllm"),
-        "VLLM_HOST_IP": "127.0.0.1",  # or it would take the address that leads to the internet
-        "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "75",  # longer than the gateway keeps a connection, so that it never races
-        "VLLM_NO_USAGE_STATS": "1",
+        "OTEL_BSP_SCHEDULE_DELAY": "1000",
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+        "OTEL_SERVICE_NAME": "zephyr-engine",
+        "OTEL_TRACES_SAMPLER": "parentbased_always_off",
     }
 
 

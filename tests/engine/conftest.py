@@ -10,6 +10,7 @@ from tests.acceptance.gateway import Gateway
 from tests.databases import other_database, rows
 from tests.engine import zephyr_shaped as shape
 from tests.engine.engines import RealEngine
+from tests.fakes.collector import Collector
 
 
 @pytest.fixture(scope="session")
@@ -29,9 +30,16 @@ def zephyr_shaped_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def zephyr_shaped_engine(zephyr_shaped_folder: Path) -> Iterator[RealEngine]:
+def collector() -> Iterator[Collector]:
+    """Where the traces of the model of Zephyr's shape go."""
+    with Collector() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="session")
+def zephyr_shaped_engine(zephyr_shaped_folder: Path, collector: Collector) -> Iterator[RealEngine]:
     """vLLM with the tiny model of Zephyr's shape."""
-    engine = RealEngine(zephyr_shaped_folder, *shape.ARGUMENTS)
+    engine = RealEngine(zephyr_shaped_folder, *shape.ARGUMENTS, traces_endpoint=collector.url)
     yield engine
     engine.close()
 
@@ -58,10 +66,16 @@ def smollm2(
 
 @pytest.fixture(scope="session")
 def zephyr_shaped(
-    zephyr_shaped_engine: RealEngine, zephyr_shaped_log: Exchanges, tmp_path_factory: pytest.TempPathFactory
+    zephyr_shaped_engine: RealEngine,
+    zephyr_shaped_log: Exchanges,
+    collector: Collector,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Gateway]:
-    """The gateway before the model of Zephyr's shape."""
-    yield from gateway_before(zephyr_shaped_engine, zephyr_shaped_log, tmp_path_factory.mktemp("gateway"))
+    """The gateway before the model of Zephyr's shape; it traces."""
+    folder = tmp_path_factory.mktemp("gateway")
+    yield from gateway_before(
+        zephyr_shaped_engine, zephyr_shaped_log, folder, ZEPHYR_TRACES_ENDPOINT=collector.url
+    )
 
 
 def new_log(server: str, template: str, name: str) -> Exchanges:
@@ -69,6 +83,6 @@ def new_log(server: str, template: str, name: str) -> Exchanges:
     return Exchanges(other_database(server, name))
 
 
-def gateway_before(engine: RealEngine, log: Exchanges, folder: Path) -> Iterator[Gateway]:
-    with Gateway(folder / "gateway.log", ENGINE_URL=engine.url, DATABASE_URL=log.url) as gateway:
+def gateway_before(engine: RealEngine, log: Exchanges, folder: Path, **settings: str) -> Iterator[Gateway]:
+    with Gateway(folder / "gateway.log", ENGINE_URL=engine.url, DATABASE_URL=log.url, **settings) as gateway:
         yield gateway

@@ -24,7 +24,9 @@ ANSWER_SECONDS = 120.0
 class RealEngine:
     """One checked vLLM. It runs from the first use until `close`."""
 
-    def __init__(self, model: Path | None = None, *extra_arguments: str) -> None:
+    def __init__(
+        self, model: Path | None = None, *extra_arguments: str, traces_endpoint: str | None = None
+    ) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="zephyr-"))  # short: sockets lie in it
         self.said: list[str] = []
         settings = Settings(
@@ -33,6 +35,7 @@ class RealEngine:
             engine_extra_args=extra_arguments,
             engine_kv_cache_gib=1.0,
             start_tries=1,
+            traces_endpoint=traces_endpoint,
         )  # type: ignore[call-arg]  # the rest has defaults
         self._stop: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

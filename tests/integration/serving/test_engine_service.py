@@ -1,6 +1,7 @@
 """The engine as a service: an engine that was not checked cannot be reached. vLLM itself is played by `fake_vllm.py`."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -45,7 +46,8 @@ class Host:
     def pids(self) -> list[int]:
         """The process ids of all engines so far."""
         lines = (self.settings.logs / "engine.log").read_text().splitlines()
-        return [int(line.split()[1]) for line in lines if line.startswith("pid")]
+        events = [json.loads(line)["event"] for line in lines]
+        return [int(event.split()[1]) for event in events if event.startswith("pid")]
 
     def sockets(self) -> set[str]:
         return {file.name for file in self.settings.run.iterdir()}
