@@ -37,11 +37,13 @@ class Collector:
     def __init__(self, *, refuses: bool = False) -> None:
         self.spans: list[Span] = []
         self.bytes = b""
+        """All that has come, to whatever address."""
         collector = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                collector.bytes += body
                 if self.path != "/v1/traces" or self.headers["content-type"] != "application/x-protobuf":
                     self.send_error(404)
                     return
@@ -77,7 +79,6 @@ class Collector:
 
     def take(self, body: bytes) -> None:
         """Read one request."""
-        self.bytes += body
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             service = _values(resource.resource.attributes)["service.name"]
             for scope in resource.scope_spans:

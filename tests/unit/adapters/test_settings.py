@@ -33,6 +33,11 @@ URL = "postgresql://zephyr:hunter2@db/zephyr"
         ("ZEPHYR_ENGINE_IDLE_TIMEOUT", "nan"),
         ("ZEPHYR_LOG_COMMIT_DEADLINE", "inf"),
         ("ZEPHYR_BLACK_TIMEOUT", "inf"),
+        ("ZEPHYR_TRACES_ENDPOINT", "http://hunter2:4318"),  # without the path
+        ("ZEPHYR_TRACES_ENDPOINT", "grpc://hunter2:4317/v1/traces"),
+        ("ZEPHYR_TRACES_ENDPOINT", "http://me:hunter2@collector/v1/traces"),
+        ("ZEPHYR_TRACES_RATIO", "1.1"),
+        ("ZEPHYR_TRACES_QUEUE_LIMIT", "0"),
         ("ZEPHYR_ENGINE_HANG_SECONDS", "10"),  # no more than the time after which it is asked
     ],
 )

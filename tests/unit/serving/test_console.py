@@ -1,7 +1,9 @@
 """What is shown where the output is no terminal."""
 
 import io
+import json
 
+import pytest
 from rich.console import Console
 
 from serving.console import LiveDisplay, PlainDisplay, display
@@ -47,3 +49,13 @@ def test_terminal_gets_a_live_table() -> None:
 def test_output_that_is_no_terminal_gets_plain_lines() -> None:
     """A log file or a pipe."""
     assert isinstance(display(Console(file=io.StringIO())), PlainDisplay)
+
+
+def test_what_is_said_is_json_where_that_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    """A trouble of many lines is one line."""
+    with display(Console(file=io.StringIO()), "json") as shown:
+        shown.tell("engine", "trouble", "ended by itself:\n    the reason")
+    (line,) = capsys.readouterr().err.splitlines()
+    told = json.loads(line)
+    assert (told["service"], told["part"], told["level"]) == ("host", "engine", "error")
+    assert told["event"].endswith("the reason")

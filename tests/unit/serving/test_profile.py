@@ -142,3 +142,21 @@ def test_tcmalloc_is_used_where_the_machine_has_it() -> None:
     library = Path("/usr/lib/libtcmalloc_minimal.so.4")
     assert planned(replace(CPU, tcmalloc=library), SMOLLM2).environment["LD_PRELOAD"] == str(library)
     assert "LD_PRELOAD" not in planned(CPU, SMOLLM2).environment
+
+
+def test_the_engine_traces_what_the_gateway_asks_it_to() -> None:
+    """Only where a collector is named, and never by itself."""
+    assert "--otlp-traces-endpoint" not in planned(CPU, SMOLLM2).arguments
+    profile = planned(CPU, SMOLLM2, traces_endpoint="http://collector:4318/v1/traces")
+    assert value(profile, "--otlp-traces-endpoint") == "http://collector:4318/v1/traces"
+    assert profile.environment["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] == "http/protobuf"
+    assert profile.environment["OTEL_TRACES_SAMPLER"] == "parentbased_always_off"
+
+
+def test_requests_are_named_in_its_log_and_what_they_ask_is_not() -> None:
+    """By our own middleware, which is all that vLLM's Python finds of ours."""
+    profile = planned(CPU, SMOLLM2)
+    module, _, name = value(profile, "--middleware").partition(".")
+    (file,) = [one for one in Path(profile.environment["PYTHONPATH"]).iterdir() if one.name != "__pycache__"]
+    assert (file.stem, f"class {name}:" in file.read_text()) == (module, True)
+    assert "--enable-log-requests" not in profile.arguments

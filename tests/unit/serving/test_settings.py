@@ -20,6 +20,8 @@ from serving.settings import Settings
         ("ZEPHYR_STOP_SECONDS", "soon"),
         ("ZEPHYR_HOME", "/" + "long/" * 20),
         ("ENGINE_URL", "localhost:8001"),
+        ("ZEPHYR_TRACES_ENDPOINT", "http://me:hunter2@collector/v1/traces"),
+        ("ZEPHYR_LOG_FORMAT", "xml"),
     ],
 )
 def test_bad_value_is_refused_by_the_name_of_its_variable(

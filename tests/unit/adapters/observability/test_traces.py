@@ -67,3 +67,13 @@ def test_what_a_client_says_beside_its_span_is_bounded() -> None:
             assert trace.id in header.decode()
             assert (b"tracestate" in header) == kept
         traces.close()
+
+
+def test_two_parents_are_none() -> None:
+    """Which of them would be right, nobody knows."""
+    headers = [(b"traceparent", (PARENT % "01").encode()), (b"traceparent", (PARENT % "01").encode())]
+    with Collector() as collector:
+        traces = tracing(collector)
+        assert traces.begin("POST", headers).id not in PARENT
+        assert traces.begin("POST", headers[:1]).id in PARENT
+        traces.close()
