@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from serving.readiness import ask
-from tests.integration.serving.test_up import Up, fake_engine, home, ups  # noqa: F401  # fixtures
+from tests.integration.serving.test_up import fake_engine, home, ups  # noqa: F401  # fixtures
+from tests.integration.serving.up import Up
 
 FIELDS = {"timestamp", "level", "service", "event"}
 SECRET = "the lighthouse is mine"
