@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
@@ -18,9 +19,12 @@ from tests.router import router_home, router_python  # noqa: F401  # fixtures
 
 
 def pytest_configure() -> None:
-    """No test sees the settings of whoever runs it."""
+    """No test sees the settings of whoever runs it, and none fails for its slowness."""
     for name in [name for name in os.environ if name.startswith(("ZEPHYR_", "DATABASE_URL", "ENGINE_URL"))]:
         del os.environ[name]
+    # How long an example takes says how busy the machine is.
+    settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("suite")
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
