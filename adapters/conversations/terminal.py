@@ -11,6 +11,7 @@ from rich.text import Text
 
 from adapters.conversations.exchange import Exchange, Outcome, accepted_at
 from adapters.conversations.partitions import Partition
+from adapters.observability.console import harmless
 
 _STYLES = {Outcome.COMPLETED: "green", Outcome.LENGTH: "yellow"}
 _PREVIEW_LENGTH = 200
@@ -74,13 +75,6 @@ def print_dropped(console: Console, dropped: Sequence[Partition], *, would: bool
         ends = f"{accepted_at(part.ends):%Y-%m-%d}" if part.ends else ""
         table.add_row(part.name, ends, f"{part.exchanges}", f"{part.bytes / 2**20:.1f}")
     console.print(table)
-
-
-def harmless(text: str) -> Text:
-    """The text with whatever a terminal might obey, or cannot print, replaced."""
-    return Text(
-        "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
-    )
 
 
 def _indented(text: bytes) -> str:

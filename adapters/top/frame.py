@@ -8,7 +8,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from adapters.conversations.terminal import harmless
+from adapters.observability.console import harmless
 from adapters.top.looking import Log, Look, Tenant
 
 _MIB_IN_GIB = 1024

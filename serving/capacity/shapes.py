@@ -3,8 +3,9 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Self
 
-from pydantic import BaseModel, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from serving.engine.models import SMOLLM2, ZEPHYR, looks_like_a_folder
 from serving.errors import CannotPlan
@@ -13,21 +14,30 @@ from serving.errors import CannotPlan
 DENSE = ("llama", "mistral", "phi3", "qwen2", "qwen3")
 
 
+Size = Annotated[int, Field(gt=0, le=10**8)]
+
+
 class Configuration(BaseModel):
     """The part of a model's `config.json` that is counted with, by the names it has there."""
 
     model_type: str
-    num_hidden_layers: PositiveInt
-    hidden_size: PositiveInt
-    intermediate_size: PositiveInt
-    num_attention_heads: PositiveInt
-    num_key_value_heads: PositiveInt | None = None
-    head_dim: PositiveInt | None = None
-    vocab_size: PositiveInt
-    max_position_embeddings: PositiveInt
+    num_hidden_layers: Size
+    hidden_size: Size
+    intermediate_size: Size
+    num_attention_heads: Size
+    num_key_value_heads: Size | None = None
+    head_dim: Size | None = None
+    vocab_size: Size
+    max_position_embeddings: Size
     tie_word_embeddings: bool = False
     attention_bias: bool = False
-    quantization_config: dict[str, object] | None = Field(None)
+    quantization_config: dict[str, object] | None = None
+
+    @model_validator(mode="after")
+    def _heads_have_a_size(self) -> Self:
+        if self.head_dim is None and self.num_attention_heads > self.hidden_size:
+            raise ValueError("num_attention_heads: more than hidden_size")
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +144,7 @@ def _read(folder: Path) -> Shape:
     try:
         found = Configuration.model_validate(json.loads(file.read_text()))
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        problems = "; ".join(": ".join([*map(str, one["loc"]), one["msg"]]) for one in error.errors())
         raise CannotPlan(f"--model: {file}: {problems}") from None
     except (OSError, ValueError) as error:
         raise CannotPlan(f"--model: {file} cannot be read ({type(error).__name__})") from None

@@ -4,22 +4,11 @@ import io
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.console import Console
 
 from adapters.conversations import terminal
 from adapters.conversations.exchange import deleted
 from tests.records import an_exchange
-
-
-@given(st.text())
-def test_no_text_steers_the_terminal(text: str) -> None:
-    """Whatever was said, only printable characters and new lines get out, and all of them can be encoded."""
-    shown = terminal.harmless(text).plain
-    assert all(char.isprintable() or char == "\n" for char in shown)
-    assert len(shown) == len(text)
-    shown.encode()
 
 
 @pytest.mark.parametrize(

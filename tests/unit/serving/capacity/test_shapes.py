@@ -113,6 +113,8 @@ def test_heads_share_what_divides() -> None:
         ({"quantization_config": {"bits": 4}}, "quantization_config"),
         ({"num_hidden_layers": 0}, "num_hidden_layers"),
         ({"vocab_size": "many"}, "vocab_size"),
+        ({"hidden_size": 10**400}, "hidden_size"),
+        ({"num_attention_heads": 5000}, "num_attention_heads"),
     ],
 )
 def test_configuration_that_is_not_counted_is_named(
