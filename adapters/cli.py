@@ -101,7 +101,10 @@ def migrate(
 @app.command()
 def top(
     once: Annotated[
-        bool, typer.Option("--once", help="Look twice, a second apart, show what was seen and end.")
+        bool,
+        typer.Option(
+            "--once", help="Look twice, a second apart, show what was seen and end; so it does in a pipe."
+        ),
     ] = False,
 ) -> None:
     """Watch the gateway of this machine: queue, tenants, tokens, engine, GPUs and log, until Ctrl-C."""
@@ -111,7 +114,9 @@ def top(
     from adapters.top import watching
 
     with plain_errors(NoGateway):
-        (watching.show_once if once else watching.show)(_second_listener(), Console(highlight=False))
+        console = Console(highlight=False)
+        show = watching.show if console.is_terminal and not once else watching.show_once
+        show(_second_listener(), console)
 
 
 class Form(StrEnum):

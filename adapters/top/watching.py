@@ -17,16 +17,11 @@ _SECONDS = 1.0
 
 
 def show(listener: SecondListener, console: Console) -> None:
-    """Show what is seen about once a second, until Ctrl-C. Where no terminal is, frames come one below the other."""
+    """Show what is seen about once a second, over the whole of a terminal, until Ctrl-C."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the terminal is given back as it was
-    with suppress(KeyboardInterrupt):
-        if not console.is_terminal:
-            for frame in _frames(listener):
-                console.print(frame)
-            return
-        with Live(console=console, screen=True, auto_refresh=False) as live:
-            for frame in _frames(listener):
-                live.update(frame, refresh=True)
+    with suppress(KeyboardInterrupt), Live(console=console, screen=True, auto_refresh=False) as live:
+        for frame in _frames(listener):
+            live.update(frame, refresh=True)
 
 
 def show_once(listener: SecondListener, console: Console) -> None:

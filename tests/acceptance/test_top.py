@@ -1,11 +1,15 @@
 """`zephyr top` beside a real gateway: what it shows under load, that it names no key, and that it outlives the gateway."""
 
 import os
+import pty
+import select
+import signal
 import subprocess
 import sys
+import termios
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from rich.console import Console
@@ -95,31 +99,51 @@ def wait_until_waiting(gateway: Gateway, count: int) -> None:
 
 
 def test_it_goes_on_while_the_gateway_is_away(new_gateway: NewGateway) -> None:
-    """It says so, and shows the next gateway that comes."""
-    gateway = new_gateway()
-    with gateway:
-        watching = subprocess.Popen(
-            TOP,
-            cwd=ROOT,
-            env=environment(gateway) | {"PYTHONUNBUFFERED": "1"},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert watching.stdout is not None
-        try:
-            read_to(watching.stdout, "queue")
-            gateway.kill()
-            read_to(watching.stdout, f"No gateway answers on 127.0.0.1:{gateway.admin_port}")
-            gateway.start()
-            read_to(watching.stdout, "queue")
-        finally:
-            watching.terminate()
-            watching.stdout.close()
-            assert watching.wait(10) == 0
+    """In a terminal it says so, and shows the next gateway that comes."""
+    with new_gateway() as gateway, watched(gateway) as (screen, watching):
+        read_until(screen, b"queue")
+        gateway.kill()
+        read_until(screen, b"No gateway answers on 127.0.0.1:%d" % gateway.admin_port)
+        gateway.start()
+        read_until(screen, b"queue")
+        ended(screen, watching, signal.SIGINT)
 
 
-def read_to(lines: Iterable[str], text: str) -> None:
-    assert any(text in line for line in lines), f"it ended without saying {text!r}"
+def test_stop_gives_the_terminal_back(gateway: Gateway) -> None:
+    """Also where somebody else than its user ends it."""
+    with watched(gateway) as (screen, watching):
+        read_until(screen, b"queue")
+        ended(screen, watching, signal.SIGTERM)
+
+
+def ended(screen: int, watching: subprocess.Popen[bytes], how: signal.Signals) -> None:
+    watching.send_signal(how)
+    read_until(screen, b"\x1b[?1049l")
+    assert watching.wait(10) == 0
+
+
+@contextmanager
+def watched(gateway: Gateway) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """`zephyr top` in a terminal of 80 x 24: what it writes there can be read."""
+    screen, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
+    settings = environment(gateway) | {"TERM": "xterm"}
+    watching = subprocess.Popen(TOP, cwd=ROOT, env=settings, stdin=terminal, stdout=terminal)
+    try:
+        yield screen, watching
+    finally:
+        watching.kill()
+        watching.wait()
+        os.close(terminal)
+        os.close(screen)
+
+
+def read_until(screen: int, text: bytes) -> None:
+    seen, limit = b"", time.monotonic() + 60
+    while text not in seen:
+        assert time.monotonic() < limit, f"it did not show {text!r}: {seen[-2000:]!r}"
+        if select.select([screen], [], [], 1.0)[0]:
+            seen += os.read(screen, 65536)
 
 
 def test_one_frame_of_nothing_is_an_error(new_gateway: NewGateway) -> None:
