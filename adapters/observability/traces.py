@@ -1,5 +1,6 @@
 """Traces of requests, sent to a collector by OTLP over HTTP. Imported only where `ZEPHYR_TRACES_ENDPOINT` is given."""
 
+import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,12 +27,12 @@ from prometheus_client.registry import Collector
 
 from adapters.settings import TraceSettings
 
-_LONGEST_HEADER = 512  # what the standard wants to be kept of `tracestate`; a `traceparent` has 55 bytes
 _EXPORT_SECONDS = 5.0
 _LAST_SECONDS = 2.0  # for what still waits when the gateway stops
 _BATCH = 512
 _DELAY_MILLISECONDS = 1000
-_W3C = TraceContextTextMapPropagator()
+_W3C = TraceContextTextMapPropagator()  # which passes over a header of more than 512 bytes
+logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)  # its warnings quote what a client sent
 
 Attributes = Mapping[str, AttributeValue]
 
@@ -211,9 +212,6 @@ def _parent(headers: Iterable[tuple[bytes, bytes]]) -> Context:
             parents.append(value.decode("latin-1"))
         elif name == b"tracestate":
             states.append(value.decode("latin-1"))
-    if len(parents) != 1 or len(parents[0]) > _LONGEST_HEADER:
+    if len(parents) != 1:
         return Context()
-    carrier: dict[str, list[str]] = {"traceparent": parents}
-    if states and sum(map(len, states)) + len(states) <= _LONGEST_HEADER:
-        carrier["tracestate"] = states
-    return _W3C.extract(carrier, Context())
+    return _W3C.extract({"traceparent": parents, "tracestate": states}, Context())

@@ -43,6 +43,8 @@ def traced(new_gateway: NewGateway, collector: Collector) -> Iterator[Gateway]:
         FASTAPI_OTEL_AUTO_CONFIGURE="true",
     ) as gateway:
         yield gateway
+        gateway.terminate()  # what waits is sent
+        gateway.process.wait(15)
     assert SECRET.encode() not in collector.bytes
     assert SECRET not in gateway.log_text
 

@@ -56,8 +56,8 @@ def test_every_span_is_counted_as_what_became_of_it() -> None:
             ]
 
 
-def test_what_a_client_says_beside_its_span_is_bounded() -> None:
-    """A long `tracestate` is left out; the span counts."""
+def test_what_a_client_says_beside_its_span_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    """A `tracestate` that is long or none is left out, and not quoted in a log; the span counts."""
     parent = [(b"traceparent", (PARENT % "01").encode())]
     with Collector() as collector:
         traces = tracing(collector)
@@ -67,6 +67,7 @@ def test_what_a_client_says_beside_its_span_is_bounded() -> None:
             assert trace.id in header.decode()
             assert (b"tracestate" in header) == kept
         traces.close()
+    assert not caplog.records
 
 
 def test_two_parents_are_none() -> None:
