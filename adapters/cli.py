@@ -119,6 +119,32 @@ def top(
         show(_second_listener(), console)
 
 
+@app.command()
+def check(
+    fast: Annotated[bool, typer.Option("--quick", help="Ask nobody: no database.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Look for what would keep the gateway from starting or working, and start nothing. `zephyr doctor` looks at all."""
+    import json
+    from dataclasses import asdict
+
+    from adapters.check import everything, quick
+
+    async def look() -> list[dict[str, str]]:
+        return (
+            [asdict(finding) for finding in quick()] if fast else [asdict(one) async for one in everything()]
+        )
+
+    with plain_errors():
+        findings = asyncio.run(look())
+        for finding in findings if not as_json else ():
+            typer.echo("{verdict:<4} {subject:<12} {text}".format(**finding))
+        if as_json:
+            typer.echo(json.dumps(findings))
+        if any(finding["verdict"] == "fail" for finding in findings):
+            raise typer.Exit(1)
+
+
 class Form(StrEnum):
     """What can be made of the log for training."""
 

@@ -42,7 +42,7 @@ def up(
         os.environ["ZEPHYR_REPLICAS"] = str(replicas)
     if insecure:
         os.environ["ZEPHYR_REQUIRE_KEYS"] = "false"  # what the gateway inherits
-    run(stack.up)
+    run(stack.up, first=doctor.refuse_what_cannot_run)
 
 
 @app.command()
@@ -176,10 +176,15 @@ def plan_capacity(
         print("\n".join(report.text(made, model)))
 
 
-def run(part: Callable[[Settings, Tell], Coroutine[None, None, None]]) -> None:
-    """Run a part of the stack to its end; say plainly what went wrong."""
+def run(
+    part: Callable[[Settings, Tell], Coroutine[None, None, None]],
+    *,
+    first: Callable[[Settings], None] = lambda _: None,
+) -> None:
+    """Run a part of the stack to its end, if nothing speaks against it `first`; say plainly what went wrong."""
     try:
         settings = Settings.read()
+        first(settings)
         with display(Console(stderr=True), settings.log_format) as shown:
             asyncio.run(part(settings, shown.tell))
     except asyncio.CancelledError:

@@ -11,12 +11,12 @@ from typing import Literal
 
 import asyncpg
 
-from serving import postgres, router, stack
+from serving import gateway, postgres, router, stack
 from serving.engine import hardware, models, prepare, profile
 from serving.engine.hardware import Hardware
 from serving.engine.models import Model
 from serving.engine.share import Share
-from serving.errors import HostError
+from serving.errors import CannotRun, HostError
 from serving.readiness import is_well
 from serving.settings import Settings
 
@@ -56,11 +56,24 @@ def examine(settings: Settings) -> list[Finding]:
     """Look at everything that `zephyr up` would need with these settings."""
     machine = hardware.look()
     findings = [look_at_python(), *look_at_machine(machine), look_at_home(settings), look_at_port(settings)]
-    findings.append(look_at_database(settings))
+    findings += [look_at_database(settings), *look_at_gateway(settings, quick=False)]
     if settings.engine_url is not None:
         return [*findings, look_at_engine_elsewhere(settings.engine_url)]
     findings += [look_at_engine_environment(settings), *look_at_model(settings, machine)]
     return findings if settings.replicas == 1 else [*findings, look_at_router(settings)]
+
+
+def refuse_what_cannot_run(settings: Settings) -> None:
+    """Return only if nothing speaks against a start that can be seen before anything is started.
+
+    Raises:
+        CannotRun: naming each variable that has to change.
+    """
+    findings = [look_at_port(settings), *look_at_gateway(settings, quick=True)]
+    if settings.engine_url is None:
+        findings += look_at_choice(settings)
+    if failures := [finding.text for finding in findings if finding.fails]:
+        raise CannotRun("\n".join(failures))
 
 
 def ok(subject: str, text: str) -> Finding:
@@ -89,6 +102,26 @@ def look_at_machine(machine: Hardware) -> Iterator[Finding]:
     flags = ", ".join(flag for flag in hardware.INTERESTING_FLAGS if flag in machine.flags) or "no AVX2"
     yield ok("processor", f"{machine.cpu or 'unknown'}; {machine.cores} cores to use; {flags}")
     yield ok("memory", f"{machine.memory_free_bytes / GIB:.1f} of {machine.memory_bytes / GIB:.1f} GiB free")
+
+
+def look_at_gateway(settings: Settings, *, quick: bool) -> Iterator[Finding]:
+    """What the gateway finds itself: only it knows its settings."""
+    try:
+        found = gateway.findings(settings, quick=quick)
+    except HostError as error:
+        yield fail("gateway", str(error))
+        return
+    for one in found:
+        verdict = next(known for known in MARKS if known == one["verdict"])
+        yield Finding(subject=one["subject"], verdict=verdict, text=one["text"])
+
+
+def look_at_choice(settings: Settings) -> Iterator[Finding]:
+    """Whether there is an engine at all, and the model that was asked for."""
+    yield unless_refused(
+        "engine", lambda: prepare.refuse_missing_engine(settings), str(settings.engine_python)
+    )
+    yield unless_refused("model", lambda: models.choose(settings, hardware.look()), "chosen")
 
 
 def look_at_driver(version: str) -> Finding:

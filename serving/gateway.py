@@ -1,10 +1,13 @@
 """The gateway as a service: which command runs it, with which environment. It is met over HTTP only."""
 
 import asyncio
+import json
 import os
+import subprocess
 import sys
 from collections.abc import Mapping
 
+from serving.errors import CannotRun
 from serving.process.child import Command
 from serving.readiness import until_well
 from serving.settings import Settings
@@ -65,6 +68,26 @@ def migrations(environment: Mapping[str, str], database_url: str) -> Command:
         argv=[sys.executable, "-m", "adapters", "migrate"],
         environment={**environment, "DATABASE_URL": database_url},
     )
+
+
+def findings(settings: Settings, *, quick: bool) -> list[dict[str, str]]:
+    """What the gateway finds wrong with its own settings and what it needs: `subject`, `verdict`, `text`.
+
+    Raises:
+        CannotRun: it cannot even look.
+    """
+    environment = os.environ | {
+        "ZEPHYR_HOME": str(settings.home),
+        "ZEPHYR_HOST": settings.host,
+        "ZEPHYR_PORT": str(settings.port),
+    }
+    command = [sys.executable, "-m", "adapters", "check", "--json", *(["--quick"] if quick else [])]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    try:
+        found: list[dict[str, str]] = json.loads(done.stdout)
+    except ValueError:
+        raise CannotRun(f"the gateway's check failed:\n{done.stderr.strip()[-1000:]}") from None
+    return found
 
 
 def address_to_ask(host: str) -> str:

@@ -102,14 +102,16 @@ async def test_a_running_gateway_writes_nothing_into_a_schema_that_takes_it_no_l
     await writer.start()
     await writer.commit(an_exchange())
     await become(database_url, NEXT_BUT_ONE, NEXT)
-    while writer.link.up:
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(15):
+        while writer.link.up:
+            await asyncio.sleep(0.05)
     assert "start a newer version" in str(writer.link.last_error)
     await writer.commit(an_exchange())
     assert (writer.status().spooled, len(await fetch(database_url, "SELECT FROM exchanges"))) == (1, 1)
     await become(database_url, NEXT, newest())
-    while writer.status().spooled:
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(15):
+        while writer.status().spooled:
+            await asyncio.sleep(0.05)
     assert len(await fetch(database_url, "SELECT FROM exchanges")) == 2
     await writer.close()
 

@@ -188,6 +188,17 @@ def test_taken_port_is_refused_before_anything_starts(home: Path, ups: list[Up])
     assert list(home.iterdir()) == []
 
 
+def test_settings_that_cannot_be_are_found_before_anything_starts(home: Path, ups: list[Up]) -> None:
+    """The gateway's and the host's together, each by its variable."""
+    wrong = {"ZEPHYR_LOG_MODE": "lax", "ZEPHYR_MODEL": "/nowhere", "ZEPHYR_ENGINE_PYTHON": "/nowhere/python"}
+    up = Up(home, **wrong)
+    ups.append(up)
+    output = up.wait(30)
+    assert up.process.returncode == 1
+    assert all(variable in output for variable in wrong), output
+    assert list(home.iterdir()) == []
+
+
 def test_second_start_on_the_same_home_is_refused(home: Path, engine: ScriptedEngine, ups: list[Up]) -> None:
     """Two servers on one database would destroy it."""
     first = Up(home, ENGINE_URL=engine.url)
