@@ -5,12 +5,11 @@ import socket
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from adapters import check
-from adapters.cli import app
 from adapters.database.schema import newest
 from tests.acceptance.gateway import free_port
+from tests.commands import run_command
 from tests.databases import rows
 from tests.migration.test_versions import NEXT, NEXT_BUT_ONE
 from tests.migration.written_then import WRITTEN
@@ -21,7 +20,7 @@ Findings = dict[str, tuple[str, str]]
 
 def look(*flags: str, home: Path, **environment: str) -> tuple[int, Findings]:
     own = {"ZEPHYR_HOME": str(home), "ZEPHYR_PORT": "0", "ZEPHYR_ADMIN_PORT": "0"}
-    done = CliRunner(env=own | environment).invoke(app, ["check", "--json", *flags])
+    done = run_command("check", "--json", *flags, **own | environment)
     assert "hunter2" not in done.output
     found = json.loads(done.stdout)
     return done.exit_code, {one["subject"]: (one["verdict"], one["text"]) for one in found}

@@ -1,36 +1,23 @@
 """Which schemas a gateway runs with: its own, and a newer one that says so. Others are refused, with what to do."""
 
 import asyncio
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
-from typer.testing import CliRunner
 
 from adapters import server
-from adapters.cli import app
 from adapters.conversations.writer import ExchangeWriter
 from adapters.database.migrate import CannotMigrate, migrate
 from adapters.database.schema import look, newest, remark
 from adapters.database.session import connect
 from adapters.database.starting import require_schema
 from adapters.settings import BadSettings
+from tests.commands import no_logs_of_its_own, run_command
 from tests.databases import fetch, log_settings, rows
 from tests.migration.written_then import WRITTEN
 from tests.records import an_exchange
 
 NEXT, NEXT_BUT_ONE = (f"{int(newest()) + more:04}" for more in (1, 2))
-
-
-@pytest.fixture(autouse=True)
-def _logs() -> Iterator[None]:
-    """Commands that run in this process set logging up for themselves."""
-    handlers, level = logging.root.handlers[:], logging.root.level
-    yield
-    logging.root.handlers[:], logging.root.level = handlers, level
-    structlog.reset_defaults()
 
 
 async def become(url: str, revision: str, gateways_from: str) -> None:
@@ -116,21 +103,18 @@ async def test_a_running_gateway_writes_nothing_into_a_schema_that_takes_it_no_l
     await writer.close()
 
 
-def test_going_down_is_asked_for_and_says_what_it_loses(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_going_down_is_asked_for_and_says_what_it_loses(database_url: str) -> None:
     """And a revision that is none is refused by name."""
-    monkeypatch.setenv("DATABASE_URL", database_url)
     for statement in WRITTEN["0010"]:
         rows(database_url, statement)
-    asked = CliRunner().invoke(app, ["migrate", "--to", "0008"], input="n\n")
+    asked = run_command("migrate", "--to", "0008", answer="n\n", DATABASE_URL=database_url)
     assert asked.exit_code == 1
     assert "0010: Drop the table, with every title" in asked.stderr
     assert "0009: Drop the table: what limited keys" in asked.stderr
     assert len(rows(database_url, "SELECT FROM conversation_titles")) == 1
-    done = CliRunner().invoke(app, ["migrate", "--to", "0009", "--yes"])
+    done = run_command("migrate", "--to", "0009", "--yes", DATABASE_URL=database_url)
     assert (done.exit_code, done.stdout) == (0, "The database is at 0009.\n")
-    none = CliRunner().invoke(app, ["migrate", "--to", "0099"])
+    none = run_command("migrate", "--to", "0099", DATABASE_URL=database_url)
     assert (none.exit_code, "there is no revision 0099" in none.stderr) == (1, True)
 
 
@@ -140,7 +124,7 @@ def test_a_gateway_that_may_not_start_says_so_and_ends(
     """With 2, as for other settings that cannot be used."""
     asyncio.run(become(database_url, NEXT_BUT_ONE, NEXT))
     monkeypatch.setenv("DATABASE_URL", database_url)
-    with pytest.raises(SystemExit) as ended:
+    with no_logs_of_its_own(), pytest.raises(SystemExit) as ended:
         server.run()
     assert ended.value.code == 2
     assert (

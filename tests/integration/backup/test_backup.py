@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from adapters.backup import programs, tables
 from adapters.backup.archive import NotWhole, reading
 from adapters.backup.programs import NoPrograms, Programs, at_least, target
-from adapters.cli import app
 from adapters.conversations.entries import record
 from adapters.conversations.spool_file import SpoolFile
 from adapters.database.base import Base
 from adapters.database.schema import newest
 from adapters.settings import BadSettings
+from tests.commands import run_command
 from tests.databases import log_settings, rows
 from tests.migration.test_data import contents
 from tests.migration.test_versions import NEXT, NEXT_BUT_ONE, become
@@ -50,7 +50,7 @@ def made(full_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def zephyr(url: str, *arguments: object) -> Result:
-    return CliRunner(env={"DATABASE_URL": url}).invoke(app, [str(one) for one in arguments])
+    return run_command(*arguments, DATABASE_URL=url)
 
 
 def test_everything_comes_back_as_it_was(made: Path, full_url: str, empty_database_url: str) -> None:
