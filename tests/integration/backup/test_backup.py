@@ -20,7 +20,7 @@ from adapters.database.base import Base
 from adapters.database.schema import newest
 from adapters.settings import BadSettings
 from tests.commands import run_command
-from tests.databases import log_settings, rows
+from tests.databases import log_settings, other_database, rows
 from tests.migration.test_data import contents
 from tests.migration.test_versions import NEXT, NEXT_BUT_ONE, become
 from tests.migration.written_then import WRITTEN
@@ -30,27 +30,37 @@ EVERY_TABLE = ("0007", "0005", "0003", "0008", "0009", "0010")
 _COUNT = "SELECT count(*) FROM exchanges"
 
 
-@pytest.fixture
-def full_url(database_url: str) -> str:
-    """A database with something in every table."""
+def filled(url: str) -> str:
+    """The database, with something in every table."""
     for revision in EVERY_TABLE:
         for statement in WRITTEN[revision]:
-            rows(database_url, statement)
-    return database_url
+            rows(url, statement)
+    return url
 
 
-@pytest.fixture
-def made(full_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A backup of it."""
-    monkeypatch.setenv("ZEPHYR_SPOOL_DIR", str(tmp_path / "spool"))
-    file = tmp_path / "backup.tar"
+@pytest.fixture(scope="module")
+def full_url(postgres_url: str, _template: str) -> str:
+    """A database with something in every table, which no test changes."""
+    rows(postgres_url, f"CREATE DATABASE backed_up TEMPLATE {_template}")
+    return filled(other_database(postgres_url, "backed_up"))
+
+
+@pytest.fixture(scope="module")
+def made(full_url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backup of it, alone in its folder."""
+    file = tmp_path_factory.mktemp("made") / "backup.tar"
     done = zephyr(full_url, "backup", file)
     assert done.exit_code == 0, done.output
     return file
 
 
+@pytest.fixture(autouse=True)
+def _no_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZEPHYR_SPOOL_DIR", str(tmp_path / "spool"))
+
+
 def zephyr(url: str, *arguments: object) -> Result:
-    return run_command(*arguments, DATABASE_URL=url)
+    return run_command(*arguments, DATABASE_URL=url, ZEPHYR_HOME="/no-such-folder")
 
 
 def test_everything_comes_back_as_it_was(made: Path, full_url: str, empty_database_url: str) -> None:
@@ -72,14 +82,14 @@ def test_everything_comes_back_as_it_was(made: Path, full_url: str, empty_databa
 
 
 def test_a_backup_of_an_older_schema_is_brought_up_to_date(
-    full_url: str, made: Path, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str, tmp_path: Path, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The version that restores it goes on from there; a database that was migrated already is no hindrance."""
-    assert zephyr(full_url, "migrate", "--to", "0009", "--yes").exit_code == 0
-    older = made.with_name("older.tar")
+    assert zephyr(filled(database_url), "migrate", "--to", "0009", "--yes").exit_code == 0
+    older = tmp_path / "older.tar"
     with monkeypatch.context() as then:
         then.setattr("adapters.database.schema.newest", lambda: "0009")
-        assert zephyr(full_url, "backup", older).exit_code == 0
+        assert zephyr(database_url, "backup", older).exit_code == 0
     assert zephyr(empty_database_url, "migrate").exit_code == 0
     done = zephyr(empty_database_url, "restore", older)
     assert done.exit_code == 0, done.output
@@ -88,10 +98,12 @@ def test_a_backup_of_an_older_schema_is_brought_up_to_date(
     assert rows(empty_database_url, "SELECT FROM conversation_titles") == []
 
 
-def test_what_is_torn_or_changed_is_refused_before_anything_is(made: Path, database_url: str) -> None:
+def test_what_is_torn_or_changed_is_refused_before_anything_is(
+    made: Path, database_url: str, tmp_path: Path
+) -> None:
     """Cut off anywhere, a byte flipped, something else altogether: the database is not even asked."""
     whole = made.read_bytes()
-    broken = made.with_name("broken.tar")
+    broken = tmp_path / "broken.tar"
     cuts = [0, 1, 511, 512, 600, len(whole) // 2, len(whole) - 3000, len(whole) - 1024 - 512]
     changed = [
         whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
@@ -103,7 +115,7 @@ def test_what_is_torn_or_changed_is_refused_before_anything_is(made: Path, datab
             list(backup.verify())
     done = zephyr("postgresql://nobody@/nothing?host=/no-such-folder", "restore", broken)
     assert (done.exit_code, "broken.tar is not a whole backup" in done.stderr) == (1, True)
-    missing = zephyr(database_url, "restore", made.with_name("missing.tar"))
+    missing = zephyr(database_url, "restore", tmp_path / "missing.tar")
     assert (missing.exit_code, "cannot be read (No such file" in missing.stderr) == (1, True)
 
 
