@@ -1,5 +1,6 @@
 """Several gateways in front of one PostgreSQL and one router, each on a host of its own: what holds over all of them."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -7,24 +8,31 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
 
+from adapters.access.callers import Limits
+from adapters.database.migrate import migrate
+from adapters.database.session import create_engine
+from adapters.keys.key import Order
+from adapters.keys.repository import KeyRepository
 from serving import router
 from serving.postgres import Postgres
 from serving.process.child import Command
 from serving.readiness import NoAnswer, ask
 from serving.settings import CHECKOUT
-from tests.acceptance.keys import command, created
-from tests.databases import PostgresServer, rows
+from tests.databases import PostgresServer, log_settings, rows
 from tests.replicas import load
 from tests.replicas.network import Host, Network, NoNetwork
 
 _START_SECONDS = 60.0
 _SETTLE_SECONDS = 60.0
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,15 +119,8 @@ def stand(folder: Path, router_python: Path) -> Iterator[Stand]:
         start(
             router_host, "router", [*argv, *router.ARGUMENTS, "--worker-urls", *workers], **router.ENVIRONMENT
         )
-        migrated = {**os.environ, "DATABASE_URL": server.tcp_url}
-        subprocess.run(
-            [sys.executable, "-m", "adapters", "migrate"],
-            env=migrated,
-            cwd=CHECKOUT,
-            check=True,
-            capture_output=True,
-        )
-        key = created(server.tcp_url, "everybody")["key"]
+        asyncio.run(migrate(log_settings(server.tcp_url)))
+        _, key = new_key(server.tcp_url, "everybody")
         gateways = [network.host() for _ in range(2)]
         for number, host in enumerate(gateways):
             settings = {
@@ -131,12 +132,34 @@ def stand(folder: Path, router_python: Path) -> Iterator[Stand]:
                 "ZEPHYR_ENGINE_HEALTH_PATH": "/readiness",
                 "ZEPHYR_ENGINE_TRIES": "2",
                 "ZEPHYR_ENGINE_PROBE_SECONDS": "0.2",
+                "ZEPHYR_LIMITS_PATIENCE": "10",  # a busy machine is no database that is away
             }
             start(host, f"gateway-{number}", [sys.executable, "-m", "adapters"], **settings)
         urls = [f"http://{host.address}:8000" for host in gateways]
         for url in urls:
             _until_ready(url, folder)
         yield Stand(gateways=urls, database_url=server.tcp_url, database_host=database_host, key=key)
+
+
+def new_key(url: str, tenant: str, **limits: int) -> tuple[UUID, str]:
+    """The id of a new key, and the key."""
+
+    async def create(keys: KeyRepository) -> tuple[UUID, str]:
+        key, secret = await keys.create(Order(tenant=tenant, limits=Limits(**limits)))
+        return key.id, secret.get_secret_value()
+
+    return _with_keys(url, create)
+
+
+def _with_keys(url: str, use: Callable[[KeyRepository], Awaitable[_Result]]) -> _Result:
+    async def work() -> _Result:
+        engine = create_engine(log_settings(url))
+        try:
+            return await use(KeyRepository(engine))
+        finally:
+            await engine.dispose()
+
+    return asyncio.run(work())
 
 
 def _until_ready(url: str, folder: Path) -> None:
@@ -170,11 +193,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def keys_hold(stand: Stand) -> bool:
     """A key opens every gateway, and none after it is revoked; within how many seconds is said."""
-    made = created(stand.database_url, "alice")
-    opens = [_status(url, made["key"]) for url in stand.gateways]
-    command(stand.database_url, "revoke", made["id"])
+    id, key = new_key(stand.database_url, "alice")
+    opens = [_status(url, key) for url in stand.gateways]
+    _with_keys(stand.database_url, lambda keys: keys.revoke(id))
     began = time.monotonic()
-    while any(_status(url, made["key"]) != 401 for url in stand.gateways) and time.monotonic() - began < 10:
+    while any(_status(url, key) != 401 for url in stand.gateways) and time.monotonic() - began < 10:
         time.sleep(0.05)
     seconds = time.monotonic() - began
     print(
@@ -185,7 +208,7 @@ def keys_hold(stand: Stand) -> bool:
 
 def limits_hold(stand: Stand, allowed: int, asked: int) -> bool:
     """A limit is one over all gateways."""
-    key = created(stand.database_url, "bob", "--requests-per-minute", str(allowed))["key"]
+    _, key = new_key(stand.database_url, "bob", requests_per_minute=allowed)
     with ThreadPoolExecutor(asked) as pool:
         answers = list(pool.map(lambda n: _status(stand.gateways[n % 2], key), range(asked)))
     counted = Counter(answers)
@@ -272,8 +295,8 @@ def check(folder: Path, router_python: Path, clients: int, seconds: float) -> Ma
     with stand(folder, router_python) as it:
         return {
             "keys": keys_hold(it),
-            "limits": limits_hold(it, 10, 24),
-            "threads": threads_hold(it, 8, 4),
+            "limits": limits_hold(it, 3, 24),
+            "threads": threads_hold(it, 16, 3),
             "log": log_holds(it, clients, seconds),
         }
 

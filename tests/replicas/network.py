@@ -7,7 +7,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-_SUBNET = "10.231.77"
+_SUBNET = f"10.{100 + os.getpid() // 250 % 100}.{os.getpid() % 250}"  # so that two of these do not meet
 _OURSELVES = 254
 
 

@@ -1,6 +1,6 @@
 """The scripted engine as a process with vLLM's command line, on a unix socket. Its answers begin with its socket's name.
 
-To a text that begins with "slow" it gives forty words, one after the other.
+To a text that begins with "slow" it gives twenty words, one after the other.
 """
 
 import sys
@@ -21,7 +21,7 @@ class Named(ScriptedEngine):
         assert self.socket_path is not None
         name = self.socket_path.name
         if answers.last_user_text(body).startswith("slow"):
-            return Script(pieces=(name, *(f" word{number}" for number in range(40))), pause=0.03)
+            return Script(pieces=(name, *(f" word{number}" for number in range(20))), pause=0.04)
         return Script(pieces=(name, " ", "says", "."))
 
 
