@@ -41,7 +41,9 @@ class Host:
         self.published = self.settings.run / "engine.sock"
 
     def engine(self, supervisor: Supervisor) -> Engine:
-        return Engine(self.settings, supervisor.run_once, self.told.tell)
+        port = self.settings.engine_port
+        address = (self.settings.engine_host, port) if port else None
+        return Engine(self.settings, supervisor.run_once, self.told.tell, address=address)
 
     def pids(self) -> list[int]:
         """The process ids of all engines so far."""
