@@ -6,6 +6,7 @@ from serving.engine import hardware, profile
 from serving.engine.service import Engine
 from serving.engine.share import Share
 from serving.errors import HostError
+from serving.gateway import address_to_ask
 from serving.reporting import Tell
 from serving.router import Router, free_ports
 from serving.settings import Settings
@@ -25,7 +26,7 @@ class Engines:
         self._restarting: asyncio.Task[None] | None = None
         addresses = self._addresses()
         self._engines = {
-            f"http://{host}:{port}": Engine(
+            f"http://{address_to_ask(host)}:{port}": Engine(
                 settings,
                 supervisor.run_once,
                 tell,

@@ -5,12 +5,13 @@ import shlex
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from serving.errors import BadSettings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+LAST_PORT = 65535
 SOCKET_PATH_LIMIT = 107  # bytes that Linux takes for a unix socket's path
 LONGEST_SOCKET_NAME = "/postgres/.s.PGSQL.5432.lock"
 
@@ -180,6 +181,20 @@ class Settings(BaseSettings):
             limit = SOCKET_PATH_LIMIT - len(LONGEST_SOCKET_NAME)
             raise ValueError(f"too long for the sockets in it: at most {limit} bytes")
         return home
+
+    @field_validator("replicas")
+    @classmethod
+    def _run_here(cls, replicas: int, others: ValidationInfo) -> int:
+        if replicas > 1 and others.data.get("engine_url"):
+            raise ValueError("no engine is run here, since ENGINE_URL names one")
+        return replicas
+
+    @field_validator("engine_port")
+    @classmethod
+    def _one_for_each(cls, port: int | None, others: ValidationInfo) -> int | None:
+        if port is not None and port + others.data.get("replicas", 1) - 1 > LAST_PORT:
+            raise ValueError(f"each engine has the next port, and the last is {LAST_PORT}")
+        return port
 
     @field_validator("engine_python", "router_python")
     @classmethod

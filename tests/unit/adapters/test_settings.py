@@ -17,6 +17,9 @@ URL = "postgresql://zephyr:hunter2@db/zephyr"
         ("ZEPHYR_ALLOWED_HOSTS", "*"),
         ("ZEPHYR_ALLOWED_HOSTS", "http://hunter2.example"),
         ("ZEPHYR_ALLOWED_HOSTS", "hunter2.example:8000"),
+        ("ZEPHYR_ENGINE_TRIES", "0"),
+        ("ZEPHYR_ENGINE_METRICS_URLS", "unix:/run/a.sock,ftp://hunter2"),
+        ("ZEPHYR_ENGINE_METRICS_URLS", "http://user:hunter2@engine:8001"),
         ("ENGINE_URL", "http://hunter2:65536"),
         ("ENGINE_URL", "http://hunter2:0"),
         ("ENGINE_URL", "http://engine:hunter2"),
@@ -70,6 +73,11 @@ def test_empty_variables_count_as_not_given(monkeypatch: pytest.MonkeyPatch) -> 
 def test_addresses_of_engines_are_taken(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENGINE_URL", url)
     assert Settings.read().engine.engine_url == url
+
+
+def test_addresses_of_figures_are_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZEPHYR_ENGINE_METRICS_URLS", "unix:/run/a.sock, http://b:8001,")
+    assert Settings.read().engine.engine_metrics_urls == ("unix:/run/a.sock", "http://b:8001")
 
 
 def test_origins_are_taken_as_browsers_send_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from serving.settings import Settings
         ("ENGINE_URL", "localhost:8001"),
         ("ZEPHYR_TRACES_ENDPOINT", "http://me:hunter2@collector/v1/traces"),
         ("ZEPHYR_LOG_FORMAT", "xml"),
+        ("ZEPHYR_REPLICAS", "0"),
     ],
 )
 def test_bad_value_is_refused_by_the_name_of_its_variable(
@@ -115,3 +116,20 @@ def test_file_that_cannot_be_used_is_refused_by_its_variable(
     with pytest.raises(BadSettings, match=r"^DATABASE_URL_FILE: the file") as refused:
         Settings.read()
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("others", "variable"),
+    [
+        ({"ENGINE_URL": "http://elsewhere:8001"}, "ZEPHYR_REPLICAS"),
+        ({"ZEPHYR_ENGINE_PORT": "65535"}, "ZEPHYR_ENGINE_PORT"),
+    ],
+)
+def test_several_engines_are_refused_where_they_cannot_be(
+    monkeypatch: pytest.MonkeyPatch, others: dict[str, str], variable: str
+) -> None:
+    """Rather than that one of the settings is passed over."""
+    for name, value in (others | {"ZEPHYR_REPLICAS": "2"}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(BadSettings, match=f"^{variable}: "):
+        Settings.read()
