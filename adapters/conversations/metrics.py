@@ -63,18 +63,33 @@ class ExchangeMetrics(Collector):
             "zephyr_completion_tokens", "Tokens of answers, by the engine's count.", registry=None
         )
 
+        self._series: dict[tuple[str, str, str], tuple[Counter, Histogram, Histogram]] = {}
+        """By door, endpoint and outcome: to look a series up by its labels takes longer than to count."""
+
     def note(self, entry: Entry) -> None:
         """Count an exchange that has ended. Kept answers are none."""
         if not isinstance(entry, Exchange):
             return
-        self._ended.labels(entry.door, entry.endpoint, entry.outcome).inc()
+        kind = entry.door, entry.endpoint, entry.outcome
+        if (series := self._series.get(kind)) is None:
+            door, *_ = kind
+            series = self._series[kind] = (
+                self._ended.labels(*kind),
+                self._first.labels(door),
+                self._total.labels(door),
+            )
+        ended, first, total = series
+        ended.inc()
         if entry.first_token_ms is not None:
-            self._first.labels(entry.door).observe(entry.first_token_ms / 1000)
+            first.observe(entry.first_token_ms / 1000)
         if entry.outcome in ANSWERED:
-            self._total.labels(entry.door).observe(entry.total_ms / 1000)
-        self._prompt.inc(entry.prompt_tokens or 0)
-        self._cached.inc(entry.cached_tokens or 0)
-        self._completion.inc(entry.completion_tokens or 0)
+            total.observe(entry.total_ms / 1000)
+        if entry.prompt_tokens:
+            self._prompt.inc(entry.prompt_tokens)
+        if entry.cached_tokens:
+            self._cached.inc(entry.cached_tokens)
+        if entry.completion_tokens:
+            self._completion.inc(entry.completion_tokens)
 
     def collect(self) -> Iterator[Metric]:
         """The figures at this moment."""

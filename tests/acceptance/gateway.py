@@ -103,9 +103,9 @@ class Gateway:
         """Wait until it answers."""
         self._wait_for("/healthz")
 
-    def wait_until_ready(self) -> None:
+    def wait_until_ready(self, seconds: float = _START_SECONDS) -> None:
         """Wait until it can take a generation."""
-        self._wait_for("/readyz")
+        self._wait_for("/readyz", seconds=seconds)
 
     def wait_until_unready(self, seconds: float = 5.0) -> None:
         """Wait until it says that it cannot take a generation."""

@@ -286,6 +286,17 @@ def test_scaled_sets_exist_and_leave_their_number_to_the_autoscaler(overlay: str
     assert budgets == {name for name, pod in cluster.pods.items() if pod.kind != "Job"}
 
 
+def test_prometheus_is_led_to_the_listener_that_has_the_figures(cluster: Cluster) -> None:
+    """By the annotations that it goes by, at the port that the policies let it reach."""
+    template = cluster.one("StatefulSet", "gateway")["spec"]["template"]
+    led = template["metadata"]["annotations"]
+    assert led == {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(cluster.pods["gateway"].ports["admin"]),
+        "prometheus.io/path": "/metrics",
+    }
+
+
 def test_router_looks_for_the_engines_that_there_are() -> None:
     """By their label, at their port, in their namespace."""
     cluster = Cluster(built(FOLDER / "replicas"))

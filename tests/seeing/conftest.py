@@ -12,9 +12,12 @@ from adapters.database.migrate import migrate
 from adapters.settings import Settings
 from tests.acceptance.gateway import chat
 from tests.databases import log_settings, other_database, rows
+from tests.fakes.engine import Script
 from tests.overload.stand import Stand, stand
 from tests.seeing.pages import Figures, figures, kept
 
+OF_PROMETHEUS = Figures({"up": [{}]})
+"""What Prometheus tells of each target."""
 SECRET = "the answer to this is a secret"
 
 
@@ -37,16 +40,13 @@ def seen_stand(postgres_url: str) -> Iterator[Stand]:
 @pytest.fixture(scope="session")
 def captured(seen_stand: Stand, tmp_path_factory: pytest.TempPathFactory) -> Figures:
     """What there is to see: of a gateway under a little load, of one with keys, of vLLM and of its router."""
-    for body in (chat(), chat(stream=True), chat(temperature=9)):
+    seen_stand.engine.scripts["broken"] = Script(stop_after=1, ending="reset")
+    for body in (chat(), chat(stream=True), chat("broken", stream=True), chat(temperature=9)):
         seen_stand.gateway.post("/v1/chat/completions", body)
     seen_stand.gateway.post("/zephyr/python", {"user_message": "hello"})
     live = figures(seen_stand.gateway.admin("GET", "/metrics").body.decode())
-    return (
-        live
-        | with_keys(tmp_path_factory.mktemp("spool"))
-        | kept("vllm-0.32.0.txt")
-        | kept("vllm-router-0.1.17.txt")
-    )
+    keyed = with_keys(tmp_path_factory.mktemp("spool"))
+    return live | keyed | kept("vllm-0.32.0.txt") | kept("vllm-router-0.1.17.txt") | OF_PROMETHEUS
 
 
 def with_keys(spool: Path) -> Figures:
