@@ -7,7 +7,7 @@ from uuid import UUID
 
 from adapters.conversations.entries import record
 from adapters.conversations.exchange import Exchange
-from adapters.conversations.spool import SpoolFile
+from adapters.conversations.spool_file import SpoolFile
 from tests.acceptance.conftest import NewGateway
 from tests.acceptance.gateway import Gateway, chat
 from tests.acceptance.keys import Holder, created
