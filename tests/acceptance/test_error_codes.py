@@ -21,7 +21,7 @@ ASKED = [
     ("POST", RESPONSES, {"input": "x", "truncation": "auto"}, {}, 400, "unsupported_value"),
     ("POST", RESPONSES, {"input": "x", "top_logprobs": 2}, {}, 400, "unsupported_parameter"),
     ("POST", RESPONSES, {"input": [ITEM]}, {}, 400, "unsupported_item"),
-    ("GET", f"/log/exchanges/{uuid4()}", None, {}, 404, "not_found"),
+    ("GET", "/log/exchanges/00000000-0000-4000-8000-000000000000", None, {}, 404, "not_found"),
 ]  # fmt: skip
 
 
