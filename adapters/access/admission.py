@@ -255,12 +255,14 @@ class Admission:
         """Give the open ones so many seconds to finish, then end the rest and wait for them to leave."""
         self.close()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._empty.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._empty.wait()
         for slot in list(self._open):
             slot.stop(ShuttingDown())
         # A generation whose client reads nothing cannot leave by itself: the server cancels it after this.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._empty.wait(), _LEAVING_SECONDS)
+            async with asyncio.timeout(_LEAVING_SECONDS):
+                await self._empty.wait()
 
     # --- for slots
 

@@ -113,7 +113,8 @@ class KnownKeys:
         due = time.monotonic() + self._settings.keys_seconds
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), max(0.0, due - time.monotonic()))
+                async with asyncio.timeout(max(0.0, due - time.monotonic())):
+                    await self._wake.wait()
             self._wake.clear()
             try:
                 while self._changed or self._asked or time.monotonic() >= due:

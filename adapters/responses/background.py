@@ -220,7 +220,8 @@ class Following:
                     yield end
                 return
             with suppress(TimeoutError):
-                await asyncio.wait_for(gone.wait(), _POLL_SECONDS)
+                async with asyncio.timeout(_POLL_SECONDS):
+                    await gone.wait()
 
     async def _missing_end(self, caller: str, id: UUID) -> tuple[int, str, bytes] | None:
         """The end of a stream whose maker could not write it any more; None where it is there."""

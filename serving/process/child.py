@@ -110,7 +110,8 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(self._command.stop_signal)
         try:
-            return await asyncio.wait_for(self.ended(), grace)
+            async with asyncio.timeout(grace):
+                return await self.ended()
         except TimeoutError:
             watchdog.send(self.pid, signal.SIGKILL)
             return await self.ended()

@@ -105,6 +105,18 @@ async def test_a_key_ends_at_its_moment_without_anybody_asking(
         assert await refused(known.find(hashed(secret)))
 
 
+@pytest.mark.parametrize("steps", range(6))
+async def test_a_change_at_the_moment_of_the_end_does_not_keep_it_going(
+    database_url: str, steps: int
+) -> None:
+    """What waited is woken and told to end within the same few steps of the event loop."""
+    async with asyncio.timeout(10), knowing(database_url) as known:
+        await asyncio.sleep(0.01)
+        known._hear()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+
+
 async def test_a_revoked_key_is_refused_within_a_second(keys: KeyRepository, database_url: str) -> None:
     """By what PostgreSQL tells, since here nothing is asked for an hour."""
     key, secret = await keys.create(Order(tenant="alice"))
