@@ -5,6 +5,7 @@ from uuid import uuid4
 import pytest
 
 from tests.acceptance.gateway import Gateway, chat, read_until
+from tests.fakes.engine import ScriptedEngine
 
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
@@ -41,7 +42,7 @@ def test_it_is_answered(
     assert (answer.status, answer.error["code"]) == (status, code)
 
 
-def test_others_need_more_than_a_request(gateway: Gateway) -> None:
+def test_others_need_more_than_a_request(gateway: Gateway, engine: ScriptedEngine) -> None:
     """A bare connection, the second listener, an exchange."""
     with gateway.connect() as one:
         one.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
