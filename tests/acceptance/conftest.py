@@ -39,9 +39,9 @@ def _engine() -> Iterator[ScriptedEngine]:
         yield engine
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def engine(_engine: ScriptedEngine) -> ScriptedEngine:
-    """The scripted engine, well and with nothing seen yet."""
+    """The scripted engine, well and with nothing seen yet, whatever the last test had it do."""
     _engine.forget()
     return _engine
 

@@ -58,8 +58,8 @@ async def test_code_that_takes_too_long_is_given_up_and_the_next_is_formatted(fo
 
 async def test_nobody_waits_longer_than_the_limit_for_others(formatter: Formatter) -> None:
     began = time.monotonic()
-    found = await asyncio.gather(*[formatter.format(SLOW) for _ in range(5)])
-    assert time.monotonic() - began < 3
+    found = await asyncio.gather(*[formatter.format(SLOW) for _ in range(20)])
+    assert time.monotonic() - began < 10
     assert all(one.warning for one in found)
 
 
