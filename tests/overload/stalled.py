@@ -56,8 +56,12 @@ def readers(
     count: int, send_timeout: float, pieces: Script = LONG, database_url: str | None = None
 ) -> Report:
     """Clients that read one byte a second, if that."""
+    places = str(count + 16)  # so that none of them waits for another's
     with stand(
-        database_url, ZEPHYR_SEND_TIMEOUT=str(send_timeout), ZEPHYR_MAX_OPEN_GENERATIONS=str(count + 16)
+        database_url,
+        ZEPHYR_SEND_TIMEOUT=str(send_timeout),
+        ZEPHYR_MAX_OPEN_GENERATIONS=places,
+        ZEPHYR_ENGINE_CONCURRENCY=places,
     ) as parts:
         parts.engine.scripts["stalled"] = pieces
         return asyncio.run(_try(parts, count, send_timeout, [request("stalled", stream=True)]))
