@@ -168,9 +168,8 @@ class Completions:
                 return await ask()
             except EngineBroke:
                 run.give_up_asking()
-                _log.warning(
-                    "the engine is asked again", event_key="engine_asked_again", id=str(run.generation.id)
-                )
+                name = run.generation.id.bytes.hex()
+                _log.warning("the engine is asked again", event_key="engine_asked_again", request_id=name)
         return await ask()
 
     async def count_tokens(self, request: ChatRequest, id: UUID) -> int:
