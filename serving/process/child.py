@@ -74,19 +74,27 @@ class Child:
     ) -> Self:
         """Start it in a session of its own, so that a Ctrl-C at the terminal reaches only us.
 
+        Whoever is cancelled meanwhile leaves nothing: neither process nor open file.
+
         Raises:
             CannotRun: the program cannot be started.
         """
         read_end, write_end = os.pipe()
         try:
-            process = await spawn(command, write_end)
+            output, pipe = await reader_of(read_end)
+            try:  # the last wait: from then on the child is watched
+                process = await spawn(command, write_end)
+            except BaseException:
+                pipe.close()
+                raise
         except OSError as error:
-            os.close(read_end)
             log.close()
             raise CannotRun(f"{command.argv[0]} cannot be started: {error.strerror}") from error
+        except BaseException:
+            log.close()
+            raise
         finally:
             os.close(write_end)
-        output = await reader_of(read_end)
         lifeline.watch(process.pid, command.stop_signal)
         child = cls(command, process, output, log, lifeline)
         child._ended = asyncio.create_task(child._follow(on_line), name=f"follow {process.pid}")
@@ -172,11 +180,13 @@ async def spawn(command: Command, output: int) -> asyncio.subprocess.Process:
     )
 
 
-async def reader_of(descriptor: int) -> asyncio.StreamReader:
+async def reader_of(descriptor: int) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
+    """What reads there, and what closes it; it closes by itself at the end of what there is to read."""
     reader = asyncio.StreamReader()
     protocol = asyncio.StreamReaderProtocol(reader)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(descriptor, "rb"))
-    return reader
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(lambda: protocol, os.fdopen(descriptor, "rb"))
+    return reader, transport
 
 
 def describe_exit(status: int) -> str:

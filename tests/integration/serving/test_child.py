@@ -85,6 +85,25 @@ async def test_progress_bar_is_a_line_for_each_redraw(nursery: Nursery) -> None:
     assert list(child.last_lines) == ["10%", "20%", "30%"]
 
 
+@pytest.mark.parametrize("steps", range(12))
+async def test_start_that_is_cancelled_leaves_nothing(nursery: Nursery, steps: int) -> None:
+    """Wherever it was by then: no process, no open file."""
+    await asyncio.sleep(0)
+    us = psutil.Process()
+    files, children = us.num_fds(), set(us.children())
+    starting = asyncio.create_task(nursery.start("import time; time.sleep(60)"))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    starting.cancel()
+    await asyncio.wait([starting])
+    if not starting.cancelled():
+        await starting.result().stop(1)
+    deadline = time.monotonic() + 5
+    while us.num_fds() > files or set(us.children()) != children:
+        assert time.monotonic() < deadline, us.open_files()
+        await asyncio.sleep(0.01)
+
+
 async def test_line_without_end_is_kept_in_pieces(nursery: Nursery) -> None:
     """A child that prints no newline does not fill our memory: its text does not wait for the end."""
     code = "import sys, time; sys.stdout.write('x' * 1_000_000); sys.stdout.flush(); time.sleep(60)"
