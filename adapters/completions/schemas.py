@@ -6,6 +6,7 @@ begun: a pattern of a few characters can keep it busy for minutes.
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -21,7 +22,7 @@ def check_schema(field: str, value: object, most_bytes: int) -> None:
     """Check what comes with a schema in this field.
 
     Raises:
-        InvalidRequest: it is too large, too deep, or its patterns are.
+        InvalidRequest: it is too large, too deep, or its patterns are, or it refers to itself without end.
     """
     if len(msgspec.json.encode(value)) > most_bytes:
         raise InvalidRequest(f"This is larger than {most_bytes} bytes.", param=field)
@@ -34,6 +35,51 @@ def check_schema(field: str, value: object, most_bytes: int) -> None:
             "are written out.",
             param=field,
         )
+    for schema in _schemas(plain):
+        if reference := _endless(schema):
+            raise InvalidRequest(f"The reference {reference!r} leads to nothing but itself.", param=field)
+
+
+def _schemas(value: Any) -> Iterator[object]:
+    """The schemas of an answer's form or of tools, each whole: its references begin at its own root."""
+    for one in value if isinstance(value, list) else [value]:
+        for holder, member in (("json_schema", "schema"), ("function", "parameters")):
+            yield (one.get(holder) or {}).get(member)
+
+
+def _endless(schema: object) -> str | None:
+    """A reference that leads to references only, round and round: the engine takes it, and then finds no token for it."""
+    followed: set[str] = set()
+    for first in _references(schema):
+        way, reference = set[str](), first
+        while reference not in followed:
+            if reference in way:
+                return reference
+            way.add(reference)
+            if (further := _reference(_at(schema, reference))) is None:
+                break
+            reference = further
+        followed |= way
+    return None
+
+
+def _references(value: object) -> Iterator[str]:
+    if (reference := _reference(value)) is not None:
+        yield reference
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _references(inner)
+
+
+def _reference(value: object) -> str | None:
+    reference = value.get("$ref") if isinstance(value, dict) else None
+    return reference if isinstance(reference, str) else None
+
+
+def _at(schema: object, reference: str) -> object:
+    """What stands there; None where nothing does, which the engine says itself."""
+    for name in reference.split("/")[1:]:
+        schema = schema.get(name) if isinstance(schema, dict) else None
+    return schema
 
 
 def written_out(pattern: str) -> int:

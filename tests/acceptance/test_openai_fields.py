@@ -106,6 +106,7 @@ OUT_OF_BOUNDS: list[tuple[str, Any]] = [
         {"type": "json_schema", "json_schema": {"name": "a", "schema": {"pattern": "^(.{1,50}x){1,50}$"}}},
     ),
     ("tools", [{"type": "function", "function": {"name": "a", "parameters": {"pattern": "^.{9999}$"}}}]),
+    ("response_format", {"type": "json_schema", "json_schema": {"name": "a", "schema": {"$ref": "#"}}}),
     ("metadata", {"x": "y" * 1000}),
     ("metadata", {str(n): "x" for n in range(20)}),
 ]

@@ -1,6 +1,7 @@
 """Which schemas are taken: none that keeps the engine from everybody else's answers."""
 
 import re
+import time
 from typing import Any
 
 import pytest
@@ -104,3 +105,51 @@ def test_any_nesting_of_counts_is_written_out(pattern: tuple[str, int]) -> None:
 def test_any_text_has_a_length(pattern: str) -> None:
     """Also one that is no pattern: the engine says so."""
     assert written_out(pattern) >= 0
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#"},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}},
+        {"properties": {"a": {"$ref": "#/properties/a"}}},
+        {
+            "items": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/a"}]},
+            "$defs": {"a": {"$ref": "#/$defs/a"}},
+        },
+    ],
+)
+def test_references_without_end_are_refused(schema: dict[str, Any]) -> None:
+    """The engine begins to answer them, and breaks."""
+    form = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    tools.append({"type": "function", "function": {"name": "g", "parameters": schema}})
+    for field, value in {"response_format": form, "tools": tools}.items():
+        with pytest.raises(
+            InvalidRequest, match=r"The reference '#.*' leads to nothing but itself"
+        ) as caught:
+            check_schema(field, value, 65536)
+        assert caught.value.param == field
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"children": {"type": "array", "items": {"$ref": "#"}}}},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"type": "string"}}},
+        {"properties": {"$ref": {"type": "string"}}},
+        {"$ref": "#/nowhere/at/all"},
+        {"const": {"$ref": "#"}},
+    ],
+)
+def test_other_references_are_taken(schema: dict[str, Any]) -> None:
+    """Trees, names of names, members of that name, and what only the engine can judge."""
+    check_schema("response_format", {"json_schema": {"name": "a", "schema": schema}}, 65536)
+
+
+def test_many_references_take_little_time() -> None:
+    """Each is followed once: otherwise as many as fit into a request would take seconds."""
+    names = {f"a{n}": {"$ref": f"#/$defs/a{n + 1}"} for n in range(2000)} | {"a2000": {"type": "null"}}
+    began = time.process_time()
+    check_schema("response_format", {"json_schema": {"name": "a", "schema": {"$defs": names}}}, 65536)
+    assert time.process_time() - began < 0.5
