@@ -19,6 +19,7 @@ from adapters.responses.answering import Answering, Draft
 from adapters.responses.errors import ResponseNotFound
 from adapters.responses.events import ENDS, Event, encoded, framed, last_type
 from adapters.responses.holds import Hold
+from adapters.responses.ids import response_id
 from adapters.responses.repository import ResponseRepository
 from adapters.responses.response import ENDPOINT, Facts, facts_of, response
 
@@ -93,7 +94,11 @@ class Background:
         try:
             await self._repository.start(id)
         except LogUnavailable:
-            _log.warning("a response looks queued while it is made", event_key="start_untold", id=str(id))
+            _log.warning(
+                "a response looks queued while it is made",
+                event_key="start_untold",
+                response_id=response_id(id),
+            )
 
 
 class _Keeper:
@@ -120,7 +125,9 @@ class _Keeper:
                 await self._flush()
                 await self._kept.wait()
         except TimeoutError:
-            _log.error("events of a response are lost", event_key="events_lost", id=str(self._id))
+            _log.error(
+                "events of a response are lost", event_key="events_lost", response_id=response_id(self._id)
+            )
 
     def close(self) -> None:
         """Keep no more."""

@@ -16,7 +16,7 @@ from adapters.conversations.errors import LogUnavailable
 from adapters.errors import Cancelled, GatewayError
 from adapters.responses.conversation_repository import ConversationRepository
 from adapters.responses.errors import LeaseLost
-from adapters.responses.ids import id_after
+from adapters.responses.ids import id_after, response_id
 from adapters.responses.repository import ResponseRepository
 from adapters.responses.response import Facts
 
@@ -127,7 +127,7 @@ class Holds:
         try:
             await self._repository.drop(hold.id)
         except LogUnavailable:
-            _log.warning("a response stays held", event_key="hold_stays", id=str(hold.id))
+            _log.warning("a response stays held", event_key="hold_stays", response_id=response_id(hold.id))
 
     async def fail(self, hold: Hold, error: GatewayError) -> None:
         """Let go of a background response that ended before the engine was asked."""
@@ -135,7 +135,7 @@ class Holds:
         try:
             await self._repository.close_failed(hold.id, error.detail())
         except LogUnavailable:
-            _log.warning("a response stays held", event_key="hold_stays", id=str(hold.id))
+            _log.warning("a response stays held", event_key="hold_stays", response_id=response_id(hold.id))
 
     async def _close(self, id: UUID) -> None:
         try:
