@@ -1,6 +1,7 @@
 """The transcript puts together what the model said, from a stream or a plain answer alike."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -96,3 +97,20 @@ def test_an_answer_is_bounded() -> None:
     with pytest.raises(GatewayError):
         for _ in range(3):
             transcript.add(answers.event({"choices": [], "x": "y" * 70_000}))
+
+
+def test_a_long_answer_is_kept_as_its_text() -> None:
+    """Neither its events nor its tokens one by one: a thousand such answers at once are to fit."""
+    asked = Asked(body={"messages": []}, chat=True, request_id="x")
+    pieces = [f" {number:05}" for number in range(10_000)]
+    transcript = Transcript(10**7)
+    tracemalloc.start()
+    try:
+        for event in answers.events(asked, pieces, "stop", (), 7):
+            transcript.add(bytes(bytearray(event)))  # a copy that the transcript alone holds
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    transcript.read()
+    assert transcript.text == "".join(pieces)
+    assert held < len(transcript.text) + 48 * 1024
