@@ -6,7 +6,7 @@ from tests.acceptance.page.conftest import Tab
 from tests.fakes.engine import Script, ScriptedEngine
 
 MOST_BYTES = 300_000
-LONGEST_FRAME_MS = 250  # on a machine that is busy with other tests
+LONGEST_FRAME_MS = 1000  # more is a page that stands still; the machine is busy with other tests
 FRAMES = """() => { window.longest = 0; let last = performance.now();
     (function frame(now) { if (now) { window.longest = Math.max(window.longest, now - last); last = now }
       requestAnimationFrame(frame) })() }"""
