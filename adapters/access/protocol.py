@@ -17,7 +17,7 @@ from adapters.errors import GatewayError, InvalidRequest, Overloaded
 from adapters.settings import ServerSettings
 
 _log = structlog.get_logger(__name__)
-_MOST_UNTAKEN = 16 * 1024  # bytes that wait here for a slow client, beside what the system keeps for it
+_MOST_UNTAKEN = 4 * 1024  # bytes that wait here for a slow client, beside what the system keeps for it
 _MOST_WAITING = 64  # requests behind the one that is being answered on the same connection
 
 

@@ -10,7 +10,7 @@ from adapters.completions.events import Choice, Chunk, Delta, ToolCallDelta, Usa
 from adapters.completions.requests import CalledFunction, Message, ToolCall
 from adapters.errors import GatewayError
 
-_FOLD_AT_BYTES = 16 * 1024  # a stream is some 240 bytes a token on the wire and 4 as text
+_FOLD_AT_BYTES = 4 * 1024  # a stream is some 240 bytes a token on the wire and 4 as text
 
 
 @dataclass(slots=True)

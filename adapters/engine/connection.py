@@ -12,7 +12,7 @@ from adapters.engine.errors import EngineBroke, EngineTimeout
 from adapters.errors import GatewayError
 
 _REFUSALS = (b'data: {"error"', b'{"error"')  # which vLLM gives with status 200, too
-_PAUSE_READING_AT = 16 * 1024  # bytes waiting for a slow client before the engine is held back
+_PAUSE_READING_AT = 4 * 1024  # bytes waiting for a slow client before the engine is held back
 _arrival = memoryview(bytearray(16 * 1024))
 """Where what comes is put, of every connection: it is parsed before the next comes. Its size bounds what one read may
 bring; a loop's own reads bring up to 256 KiB each to a client that takes nothing."""

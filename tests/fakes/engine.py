@@ -19,6 +19,8 @@ from tests.fakes.script import Script, Seen, refusal
 
 __all__ = ["Script", "ScriptedEngine", "Seen", "refusal"]
 
+_BACKLOG = 2048  # vLLM's, too: uvicorn's own
+
 
 class ScriptedEngine:
     """One engine at one address: a free port of this machine, or a unix socket."""
@@ -132,9 +134,11 @@ class ScriptedEngine:
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()
         if self.socket_path:
-            self._server = await loop.create_unix_server(self._connect, str(self.socket_path))
+            self._server = await loop.create_unix_server(
+                self._connect, str(self.socket_path), backlog=_BACKLOG
+            )
         else:
-            self._server = await loop.create_server(self._connect, self.host, self._port)
+            self._server = await loop.create_server(self._connect, self.host, self._port, backlog=_BACKLOG)
             self._port = self._server.sockets[0].getsockname()[1]
 
     async def _stop(self) -> None:

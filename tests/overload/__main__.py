@@ -14,8 +14,11 @@ TRIALS: dict[str, tuple[str, Callable[[argparse.Namespace], str]]] = {
         ).describe(),
     ),
     "readers": (
-        "clients that read a byte a second (R13)",
-        lambda given: stalled.readers(given.clients, given.send_timeout).describe(),
+        "clients that read a byte a second (R13), of events of one token, then of events of 2 KiB",
+        lambda given: "\n".join(
+            stalled.readers(given.clients, given.send_timeout, pieces).describe()
+            for pieces in (stalled.TOKENS, stalled.LONG)
+        ),
     ),
     "senders": (
         "clients that do not end their request (R14)",

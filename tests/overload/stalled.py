@@ -11,6 +11,8 @@ from tests.overload.asking import Seen, ask, request
 from tests.overload.stand import KEPT, Stand, percentile, stand
 
 LONG = Script(pieces=("x" * 2048,) * 100_000)
+TOKENS = Script(pieces=(" token",) * 100_000)
+"""As a model's events are: far more beside the text than text."""
 HALF = (
     b"POST /v1/chat/completions HTTP/1.1\r\nhost: loc",
     b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
@@ -20,7 +22,7 @@ HALF = (
     b"",
 )
 """Requests that stop in the head, in a body, in a chunk, before anything."""
-_ASKS = 100
+_ASKS = 500
 _RECORDED_SECONDS = 20.0
 
 
@@ -89,7 +91,7 @@ async def _try(
         await asyncio.get_running_loop().sock_sendall(one, beginnings[number % len(beginnings)])
         sockets.append(one)
     dripping = asyncio.create_task(_read_a_byte_a_second(sockets))
-    await asyncio.sleep(min(10.0, patience / 3))  # until all that comes has come
+    await _until_still(parts, patience / 2)
     most = parts.held().memory
     beside = await _others(port)
     most = max(most, parts.held().memory)
@@ -114,6 +116,13 @@ async def _try(
         outcomes=outcomes,
         others_answered=all(one.kind == "answered" for one in (*alone, *beside)),
     )
+
+
+async def _until_still(parts: Stand, seconds: float) -> None:
+    """Until the engine sends nothing more, because nobody takes it; or for so long."""
+    sent, until = -1, time.monotonic() + seconds
+    while sent != (sent := sum(seen.sent_bytes for seen in parts.engine.seen)) and time.monotonic() < until:
+        await asyncio.sleep(min(1.0, seconds / 4))
 
 
 def _recorded(parts: Stand) -> dict[str, int]:

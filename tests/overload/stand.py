@@ -67,7 +67,12 @@ class Stand:
 @contextmanager
 def stand(database_url: str | None = None, **settings: str) -> Iterator[Stand]:
     """All parts for one trial, with the gateway's settings by their variables' names; with a database of its own, or this."""
-    with ScriptedEngine() as engine, stand_before(engine.url, engine, database_url, **settings) as parts:
+    with (
+        tempfile.TemporaryDirectory(prefix="zephyr-") as folder,
+        # As the host runs it. By TCP the system keeps megabytes of every answer that nobody takes, for the engine.
+        ScriptedEngine(Path(folder) / "engine.sock") as engine,
+        stand_before(engine.url, engine, database_url, **settings) as parts,
+    ):
         yield parts
 
 

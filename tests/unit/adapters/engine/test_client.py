@@ -82,11 +82,13 @@ async def test_a_connection_that_is_held_back_is_not_used_again(
     client: NewClient, engine: ScriptedEngine
 ) -> None:
     """Whoever gave up a long answer that came whole meanwhile leaves it deaf."""
-    engine.script = Script(pieces=("x" * 20_000,))  # more than is let wait, and whole after two reads
+    engine.script = Script(pieces=("x" * 10_000,))  # more than is let wait, and whole after one read
     one = client()
     connection = await one.post("/v1/chat/completions", BODY, "id", unattended, b"session")
-    while not connection.complete:
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(2):
+        while not connection.complete:
+            await asyncio.sleep(0.01)
+    assert connection.held_back
     one.release(connection)
     engine.script = Script()
     async with asyncio.timeout(2):
