@@ -246,10 +246,14 @@ def test_database_that_does_not_answer_is_told_without_its_password(
     url = f"postgresql://me:hunter2@127.0.0.1:{free_port()}/zephyr"
     up = Up(home, ENGINE_URL=engine.url, DATABASE_URL=url)
     ups.append(up)
-    time.sleep(3)
+    assert up.process.stdout is not None
+    output = ""
+    while "migrations" not in output:
+        output += up.process.stdout.readline()
+        assert up.process.poll() is None, output
+    time.sleep(1)  # it tries to connect meanwhile
     up.process.terminate()
-    output = up.wait(10)
-    assert "migrations" in output
+    output += up.wait(10)
     assert "hunter2" not in output
 
 
