@@ -5,15 +5,27 @@ from datetime import UTC, datetime
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import Table, delete, func, update
+from sqlalchemy import Table, delete, exists, func, update
 
 from adapters.conversations.exchange import DELETED, Exchange, deleted
-from adapters.conversations.models import ExchangeRow, FeedbackRow, IdempotentAnswerRow
-from adapters.conversations.repository import ExchangeRepository, exchange_of, insert_statement, row
+from adapters.conversations.models import (
+    ConversationTitleRow,
+    ExchangeRow,
+    FeedbackRow,
+    IdempotentAnswerRow,
+)
+from adapters.conversations.repository import (
+    ExchangeRepository,
+    exchange_of,
+    insert_statement,
+    not_before,
+    row,
+)
 
 _exchanges = cast(Table, ExchangeRow.__table__)
 _answers = cast(Table, IdempotentAnswerRow.__table__)
 _feedback = cast(Table, FeedbackRow.__table__)
+_titles = cast(Table, ConversationTitleRow.__table__)
 
 
 class Deletion:
@@ -52,5 +64,17 @@ class Deletion:
         await self._log.rows(delete(IdempotentAnswerRow).where(_answers.c.exchange_id == exchange.id))
         mine = (_feedback.c.caller == exchange.caller, _feedback.c.exchange_id == exchange.id)
         await self._log.rows(delete(_feedback).where(*mine))
+        await self._forget_title(exchange.caller, found["conversation_id"])
         await self._erase(exchange.id)
         return exchange_of(found)
+
+    async def _forget_title(self, caller: str, conversation: UUID) -> None:
+        """A title tells what was said: it goes with the last exchange, since nothing else lists it then."""
+        said = exists().where(
+            _exchanges.c.caller == caller,
+            _exchanges.c.conversation_id == conversation,
+            _exchanges.c.deleted_at.is_(None),
+            not_before(conversation),
+        )
+        mine = (_titles.c.caller == caller, _titles.c.conversation_id == conversation)
+        await self._log.rows(delete(_titles).where(*mine, ~said))

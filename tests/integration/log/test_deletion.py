@@ -15,6 +15,7 @@ from adapters.conversations.errors import LogUnavailable
 from adapters.conversations.exchange import Exchange, Outcome
 from adapters.conversations.kept import KeptAnswer
 from adapters.conversations.repository import ExchangeRepository, Filters
+from adapters.conversations.whole import WholeConversations
 from adapters.conversations.writer import ExchangeWriter
 from adapters.database.session import create_engine
 from adapters.zephyr.thread import thread_of
@@ -84,6 +85,24 @@ async def test_what_is_left_is_what_accounting_needs(
     assert (row["stored"], row["transcript_hash"], row["metadata_pairs"]) == (False, None, None)
     page = await repository.page("local", filters=Filters(), limit=10)
     assert page.exchanges == [left]
+
+
+async def test_a_title_goes_with_the_last_exchange_of_its_conversation(
+    writer: ExchangeWriter, repository: ExchangeRepository, database_url: str
+) -> None:
+    """And no earlier, and no other conversation's."""
+    deletion = Deletion(repository, writer.erase)
+    conversations = WholeConversations(repository, deletion)
+    first, another = an_exchange(), an_exchange()
+    last = an_exchange(conversation_id=first.conversation_id, parent_id=first.id)
+    for one in (first, last, another):
+        await writer.commit(one)
+    for one in (first, another):
+        await conversations.name("local", one.conversation_id, SECRET)
+    await deletion.delete(first)
+    assert await count_of_secrets(database_url) == 2
+    await deletion.delete(last)
+    assert await count_of_secrets(database_url) == 1
 
 
 async def test_deleting_again_changes_nothing(writer: ExchangeWriter, repository: ExchangeRepository) -> None:
