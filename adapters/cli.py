@@ -158,7 +158,9 @@ def export(
     caller: Caller = "local",
     since: Annotated[datetime | None, typer.Option(formats=_TIMES, help="Not before then, in UTC.")] = None,
     until: Annotated[datetime | None, typer.Option(formats=_TIMES, help="Before then, in UTC.")] = None,
-    model: Annotated[str | None, typer.Option(help="Only answers of this model.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Only answers of this model, by the name that they have.")
+    ] = None,
     rating: Annotated[
         int | None, typer.Option(min=-1, max=1, help="Only conversations up to an answer that was rated so.")
     ] = None,

@@ -49,7 +49,12 @@ class PageQuery(BaseModel):
     limit: int = Field(20, ge=1, le=100, description="Most exchanges on the page; long ones make it shorter.")
     after: ExchangeId | None = Field(None, description="List what is older than this exchange.")
     conversation: ConversationId | None = Field(None, description="Only this conversation.")
-    model: str | None = Field(None, max_length=512, pattern=r"^[^\x00]*$", description="Only this model.")
+    model: str | None = Field(
+        None,
+        max_length=512,
+        pattern=r"^[^\x00]*$",
+        description="Only this model, by the name that its answers have.",
+    )
     outcome: Outcome | None = Field(None, description="Only exchanges that ended so.")
 
     def filters(self) -> Filters:

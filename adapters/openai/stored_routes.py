@@ -81,7 +81,12 @@ class CompletionsQuery(_Reading):
     """Which stored chat completions to list."""
 
     after: str | None = Field(None, description="List what follows this completion.")
-    model: str | None = Field(None, max_length=512, pattern=r"^[^\x00]*$", description="Only this model.")
+    model: str | None = Field(
+        None,
+        max_length=512,
+        pattern=r"^[^\x00]*$",
+        description="Only this model, by the name that its answers have.",
+    )
 
 
 class MessagesQuery(_Reading):
