@@ -1,7 +1,7 @@
 """The admin API: keys over HTTP, on a listener of its own."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.access.body import check_content_type, read_body
 from adapters.access.callers import Administrator, Limits
+from adapters.access.reading import read
 from adapters.errors import InvalidRequest
 from adapters.keys.key import NAME, Key, Order, Tenant, Weight
 from adapters.keys.repository import KeyRepository
@@ -41,6 +42,10 @@ class TenantChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
 
 
+_orders = msgspec.json.Decoder(Order)
+_rotations = msgspec.json.Decoder(Rotation)
+_changes = msgspec.json.Decoder(TenantChange)
+_Body = TypeVar("_Body")
 TenantName = Annotated[str, Path(pattern=f"^{NAME}$")]
 
 
@@ -48,18 +53,14 @@ def routes(keys: KeyRepository, settings: ServerSettings) -> APIRouter:
     """The routes over keys."""
     router = APIRouter(prefix="/admin", tags=["Admin"])
 
-    async def body_of(request: Request, type: Any) -> Any:
+    async def body_of(request: Request, decoder: "msgspec.json.Decoder[_Body]") -> _Body:
         check_content_type(request.scope)
-        body = await read_body(request.receive, settings)
-        try:
-            return msgspec.json.decode(body, type=type)
-        except msgspec.MsgspecError as error:
-            raise InvalidRequest(f"{error}.", code="invalid_value") from None
+        return read(decoder, await read_body(request.receive, settings))
 
     @router.post("/keys", summary="Make a key", status_code=201)
     async def create_key(_: Administrator, request: Request) -> Response:
         """`key` in the answer is the key itself, this once."""
-        order: Order = await body_of(request, Order)
+        order = await body_of(request, _orders)
         if order.expires_at is not None and order.expires_at <= datetime.now(UTC):
             raise InvalidRequest("This moment has passed.", param="expires_at", code="invalid_value")
         key, secret = await keys.create(order)
@@ -78,7 +79,7 @@ def routes(keys: KeyRepository, settings: ServerSettings) -> APIRouter:
     @router.post("/keys/{id}/rotate", summary="Give a key another secret")
     async def rotate_key(_: Administrator, id: UUID, request: Request) -> Response:
         """`key` in the answer is the key itself, this once. The old one is taken for `grace_seconds` more."""
-        rotation: Rotation = await body_of(request, Rotation)
+        rotation = await body_of(request, _rotations)
         key, secret = await keys.rotate(id, timedelta(seconds=rotation.grace_seconds))
         return _answer({**_shown(key), "key": secret.get_secret_value()})
 
@@ -94,7 +95,7 @@ def routes(keys: KeyRepository, settings: ServerSettings) -> APIRouter:
     @router.put("/tenants/{name}", summary="Set a tenant's weight and limits")
     async def set_tenant(_: Administrator, name: TenantName, request: Request) -> Response:
         """What is left out is set to a weight of 1 and to no limit."""
-        change: TenantChange = await body_of(request, TenantChange)
+        change = await body_of(request, _changes)
         tenant = Tenant(name=name, weight=change.weight, limits=change.limits)
         await keys.set_tenant(tenant)
         return _answer(tenant)

@@ -16,8 +16,8 @@ from adapters.access.callers import Caller, KeyScope, permitted
 from adapters.access.client import Client, ClientGone
 from adapters.access.gate import answer_headers, request_id
 from adapters.access.pieces import waiting_comment
+from adapters.access.reading import read
 from adapters.completions.generation import Generation
-from adapters.completions.reading import read
 from adapters.completions.relay import Completions
 from adapters.completions.requests import ChatRequest, CompletionRequest, check_bounds
 from adapters.completions.threads import follow

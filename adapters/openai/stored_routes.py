@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.access.body import check_content_type, read_body
 from adapters.access.callers import Generator, Reader
-from adapters.completions.reading import read
+from adapters.access.reading import read
 from adapters.completions.requests import Metadata
 from adapters.conversations.deletion import Deletion
 from adapters.conversations.errors import ExchangeNotFound

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from adapters.access.body import check_content_type, read_body
 from adapters.access.callers import Generator, Reader
-from adapters.completions.reading import read
+from adapters.access.reading import read
 from adapters.conversations.schemas import (
     ConversationId,
     ConversationNamed,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from adapters.completions.reading import read
+from adapters.access.reading import read
 from adapters.completions.requests import CalledFunction, FunctionName, Message, Name, ToolCall
 from adapters.errors import InvalidRequest
 

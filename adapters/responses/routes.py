@@ -14,7 +14,7 @@ from adapters.access.callers import Caller, Generator, Reader
 from adapters.access.client import Client, ClientGone
 from adapters.access.gate import answer_headers, request_id
 from adapters.access.pieces import EVENTS, Pieces, begin
-from adapters.completions.reading import read
+from adapters.access.reading import read
 from adapters.errors import GatewayError, InvalidRequest
 from adapters.responses import documentation
 from adapters.responses.errors import ResponseNotFound

@@ -136,6 +136,27 @@ def test_the_admin_api_takes_nothing_that_it_does_not_know(admin: Holder, order:
     assert (answer.status, answer.error["type"]) == (400, "invalid_request_error"), answer.body
 
 
+@pytest.mark.parametrize(
+    ("body", "param", "code"),
+    [
+        (b"{}", "tenant", "missing_parameter"),
+        (b'{"tenant": "x", "weight": 2}', "weight", "unknown_parameter"),
+        (
+            b'{"tenant": "x", "limits": {"requests_per_minute": 0}}',
+            "limits.requests_per_minute",
+            "invalid_value",
+        ),
+        (b'{"tenant": ', None, "invalid_json"),
+        (b'{"tenant": "x", "limits": {"\xff": 1}}', None, "invalid_json"),
+    ],
+)
+def test_the_admin_api_names_what_is_wrong(admin: Holder, body: bytes, param: str | None, code: str) -> None:
+    """Also where it is no JSON, or no text."""
+    headers = admin.headers | {"content-type": "application/json"}
+    answer = admin.gateway.request("POST", "/admin/keys", body, headers, port=admin.gateway.admin_port)
+    assert (answer.status, answer.error["param"], answer.error["code"]) == (400, param, code), answer.body
+
+
 def test_only_an_admins_key_is_taken(admin: Holder, keyed: Gateway) -> None:
     """Whatever else another key may do."""
     everything = admin.gives("powerful", scopes=["generate", "read", "read_all", "feedback"])

@@ -8,7 +8,7 @@ import subprocess
 import msgspec
 import pytest
 
-from adapters.completions.reading import read
+from adapters.access.reading import read
 from adapters.completions.requests import ChatRequest, CompletionRequest
 from adapters.errors import InvalidRequest
 from serving.settings import Settings

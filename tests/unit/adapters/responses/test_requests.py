@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from openai.types.responses import Response
 
-from adapters.completions.reading import read
+from adapters.access.reading import read
 from adapters.completions.requests import Message
 from adapters.conversations.exchange import Outcome
 from adapters.errors import Cancelled, InvalidRequest, ShuttingDown

@@ -5,7 +5,7 @@ import re
 import msgspec
 import pytest
 
-from adapters.completions.reading import read
+from adapters.access.reading import read
 from adapters.completions.requests import ChatRequest, check_bounds
 from adapters.errors import InvalidRequest
 from adapters.settings import RequestSettings
