@@ -26,6 +26,8 @@ _exchanges = cast(Table, ExchangeRow.__table__)
 _answers = cast(Table, IdempotentAnswerRow.__table__)
 _feedback = cast(Table, FeedbackRow.__table__)
 _titles = cast(Table, ConversationTitleRow.__table__)
+_EVENTS = "DELETE FROM response_events WHERE response_id = $1 AND caller = $2"
+"""Of a response that was streamed in the background. The table is that of a package above this one."""
 
 
 class Deletion:
@@ -64,6 +66,7 @@ class Deletion:
         await self._log.rows(delete(IdempotentAnswerRow).where(_answers.c.exchange_id == exchange.id))
         mine = (_feedback.c.caller == exchange.caller, _feedback.c.exchange_id == exchange.id)
         await self._log.rows(delete(_feedback).where(*mine))
+        await self._log.rows(_EVENTS, (exchange.id, exchange.caller))
         await self._forget_title(exchange.caller, found["conversation_id"])
         await self._erase(exchange.id)
         return exchange_of(found)

@@ -116,9 +116,12 @@ class ResponseRepository:
         return None
 
     async def add_events(self, caller: str, id: UUID, first: int, last: int, events: bytes) -> None:
-        """Keep events; those that are kept already stay as they are."""
+        """Keep events; those that are kept already stay as they are. Of what was deleted meanwhile none are kept."""
         values = {"response_id": id, "first": first, "last": last, "caller": caller, "events": events}
-        await self._rows(insert(_events).values(values).on_conflict_do_nothing())
+        deleted = exists().where(_exchanges.c.id == id, _exchanges.c.deleted_at.is_not(None))
+        row = select(*(literal(value, _events.c[name].type) for name, value in values.items()))
+        statement = insert(_events).from_select(list(values), row.where(~deleted))
+        await self._rows(statement.on_conflict_do_nothing())
 
     async def events(self, caller: str, id: UUID, after: int) -> list[bytes]:
         """Some of the events after this sequence number, in order."""

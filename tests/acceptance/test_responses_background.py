@@ -144,18 +144,17 @@ def test_what_is_not_in_the_background_is_not_cancelled(
     assert client.responses.cancel(done.id) == done
 
 
+@pytest.mark.parametrize("address", ["/v1/responses/resp_", "/log/exchanges/", "/log/conversations/"])
 def test_deleted_response_leaves_no_events(
-    client: openai.OpenAI, engine: ScriptedEngine, exchanges: Exchanges
+    client: openai.OpenAI, gateway: Gateway, engine: ScriptedEngine, exchanges: Exchanges, address: str
 ) -> None:
-    """Nothing of its text is left in any table."""
+    """Nothing of its text is left in any table, whichever way it is deleted."""
     engine.script = Script(pieces=("a very", " secret", " thing"))
     *_, last = client.responses.create(model=MODEL, input="Hi", background=True, stream=True)
     id = last.response.id  # type: ignore[union-attr]
-    client.responses.delete(id)
-    assert (
-        exchanges.sql("SELECT FROM response_events WHERE response_id = $1::uuid", id.removeprefix("resp_"))
-        == []
-    )
+    bare = id.removeprefix("resp_")
+    assert gateway.request("DELETE", address + bare, None).status == 200
+    assert exchanges.sql("SELECT FROM response_events WHERE response_id = $1::uuid", bare) == []
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(id, stream=True)
 

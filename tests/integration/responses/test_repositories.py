@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -212,6 +213,13 @@ async def test_events_are_read_after_a_number(parts: Parts) -> None:
     assert read == list(range(6, 100))
     last = await parts.responses.last_event(ME, id)
     assert last and msgspec.json.decode(last)["sequence_number"] == 99
+
+
+async def test_events_that_come_after_a_deletion_are_not_kept(parts: Parts) -> None:
+    """The last ones are written when the exchange is there already, and so can be deleted."""
+    exchange = await parts.said(uuid7(), deleted_at=datetime.now(UTC))
+    await parts.responses.add_events(ME, exchange.id, 0, 0, b'[{"sequence_number": 0}]')
+    assert await parts.responses.events(ME, exchange.id, -1) == []
 
 
 @pytest.fixture
