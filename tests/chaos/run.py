@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -85,6 +86,7 @@ class Chaos:
         self._clients = Clients([gateway.url for gateway in self._gateways], self._history, self._chance)
         self._acts: Counter[str] = Counter()
         self._longest_restart = 0.0
+        self._restarting: Gateway | None = None
 
     async def run(self) -> Report:
         """Do all that the plan says, let things settle, and hold the log against what clients saw."""
@@ -114,6 +116,7 @@ class Chaos:
         async with asyncio.TaskGroup() as group:
             work = [group.create_task(self._clients.ask_for_ever()) for _ in range(self._plan.clients)]
             work.append(group.create_task(self._hurt((self._kill_gateway,))))
+            work.append(group.create_task(self._hurt((self._freeze_gateway,))))
             work.append(group.create_task(self._hurt((self._kill_database, self._freeze, self._lock))))
             while not self._enough() and time.monotonic() - began < self._plan.seconds:
                 await asyncio.sleep(0.1)
@@ -137,13 +140,23 @@ class Chaos:
                 raise
 
     async def _kill_gateway(self) -> None:
-        gateway = self._chance.choice(self._gateways)
+        self._restarting = gateway = self._chance.choice(self._gateways)
         await asyncio.to_thread(gateway.kill)
         self._acts["gateway killed"] += 1
         began = time.monotonic()
         await asyncio.to_thread(gateway.start)
         await asyncio.to_thread(gateway.wait_until_alive)
         self._longest_restart = max(self._longest_restart, time.monotonic() - began)
+        self._restarting = None
+
+    async def _freeze_gateway(self) -> None:
+        """Let it find all its deadlines passed when it goes on; it may be killed meanwhile."""
+        gateway = self._chance.choice([one for one in self._gateways if one is not self._restarting])
+        process = gateway.process
+        process.send_signal(signal.SIGSTOP)
+        self._acts["gateway frozen"] += 1
+        await asyncio.sleep(self._chance.uniform(0.2, 2.5))
+        process.send_signal(signal.SIGCONT)
 
     async def _kill_database(self) -> None:
         await asyncio.to_thread(self._server.kill)

@@ -10,9 +10,10 @@ from tests.chaos.run import Plan, unleash
 
 async def test_what_clients_saw_is_in_the_log_word_for_word_and_once(tmp_path: Path) -> None:
     """Two gateways and PostgreSQL are killed, frozen and starved under load."""
-    report = await unleash(Plan(kills=16, acknowledged=300, seconds=60), tmp_path)
+    report = await unleash(Plan(kills=16, acknowledged=300, seconds=90), tmp_path)
     assert report.verdict.holds, report.verdict
     assert report.kills >= 16
+    assert report.acts["gateway frozen"]
     assert report.verdict.acknowledged >= 300
     assert report.longest_answer < 10
 
