@@ -7,6 +7,7 @@ from uuid import UUID
 import structlog
 import uuid_utils
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
 from adapters.access.callers import Caller
 from adapters.access.client import ClientGone
@@ -137,11 +138,36 @@ class Gate:
             if caller.key is not None and scope.get("method") == "GET":
                 # A cache in front would give it to whoever asks for the same address.
                 answer_headers(scope)[b"cache-control"] = b"no-store"
-            await self._app(scope, receive, send if scope["type"] == "http" else _answering(send))
+            await self._app(scope, receive, send if scope["type"] == "http" else self._to_socket(scope, send))
         except ClientGone:
             return
         except GatewayError as error:
             await respond(send, error, scope["type"])
+
+    def _to_socket(self, scope: Scope, send: Send) -> Send:
+        """What a websocket's application sends with: a close before anything else means that nothing is there.
+
+        A socket may stay open for longer than its key counts, so that it is asked for again at each message.
+        """
+        started = False
+
+        async def send_or_refuse(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "websocket.close" and not started:
+                await respond(send, NotFound(code="unknown_url"), "websocket")
+                return
+            if message["type"] == "websocket.send" and not await self._still_knows(scope):
+                raise WebSocketDisconnect
+            started = True
+            await send(message)
+
+        return send_or_refuse
+
+    async def _still_knows(self, scope: Scope) -> bool:
+        try:
+            return bool(self._callers.known(scope) or await self._callers.find(scope))
+        except GatewayError:
+            return False
 
     def _check(self, scope: Scope) -> None:
         origin = host = None
@@ -210,21 +236,6 @@ async def respond(send: Send, error: GatewayError, kind: str = "http", *, closin
         headers.append((b"connection", b"close"))
     await send({"type": f"{prefix}http.response.start", "status": error.status, "headers": headers})
     await send({"type": f"{prefix}http.response.body", "body": body})
-
-
-def _answering(send: Send) -> Send:
-    """The same for a websocket, whose close before anything else means that nothing is there."""
-    started = False
-
-    async def send_or_refuse(message: Message) -> None:
-        nonlocal started
-        if message["type"] == "websocket.close" and not started:
-            await respond(send, NotFound(code="unknown_url"), "websocket")
-        else:
-            started = True
-            await send(message)
-
-    return send_or_refuse
 
 
 def _name(host: str) -> str:

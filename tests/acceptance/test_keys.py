@@ -5,7 +5,7 @@ import time
 
 import openai
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
@@ -129,6 +129,26 @@ def test_a_revoked_key_is_refused_within_a_second_and_its_stream_ends_well(
         while holder.get("/v1/models").status != 401:
             assert time.monotonic() - began < 1.0
         assert b"[DONE]" in read_until(one, b"[DONE]")
+
+
+def test_a_websocket_ends_with_its_key(admin: Holder, keyed: Gateway) -> None:
+    """It would stay open for ever otherwise; another's goes on."""
+    address, holder, other = (
+        keyed.url.replace("http", "ws") + LIVE,
+        admin.gives("leaver"),
+        admin.gives("other"),
+    )
+    with (
+        connect(address, additional_headers=holder.headers) as ending,
+        connect(address, additional_headers=other.headers) as staying,
+    ):
+        ending.recv(timeout=5)
+        admin.admin("DELETE", f"/admin/keys/{holder.id}")
+        with pytest.raises(ConnectionClosed):
+            for _ in range(5):
+                ending.recv(timeout=5)
+        for _ in range(3):
+            staying.recv(timeout=5)
 
 
 def test_a_page_that_may_call_can_read_that_it_needs_a_key(keyed: Gateway) -> None:
