@@ -4,7 +4,7 @@ from adapters.errors import GatewayError, InvalidRequest, NotFound
 
 
 class NoSuchKey(NotFound):
-    """There is no such key."""
+    """There is no such key, or it is revoked."""
 
     code = "key_not_found"
 

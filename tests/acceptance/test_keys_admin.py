@@ -50,7 +50,7 @@ def test_the_commands_rotate_and_revoke(admin: Holder, keyed: Gateway, log_url: 
     assert command(log_url, "revoke", first.id).stdout == "dora of dora is revoked.\n"
     assert until_status(second, 401) < 1.0
     again = command(log_url, "revoke", first.id)
-    assert (again.returncode, again.stderr) == (1, "There is no such key.\n")
+    assert (again.returncode, again.stderr) == (1, "There is no such key, or it is revoked.\n")
 
 
 def test_the_command_sets_a_tenants_weight_and_limits(log_url: str) -> None:
