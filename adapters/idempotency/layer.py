@@ -19,7 +19,7 @@ from adapters.conversations.claims import Claim, Claims
 from adapters.conversations.errors import LogUnavailable
 from adapters.conversations.kept import KeptAnswer
 from adapters.conversations.writer import ExchangeWriter
-from adapters.errors import GatewayError, ShuttingDown
+from adapters.errors import Cancelled, GatewayError, ShuttingDown
 from adapters.idempotency.answer import Answer, decode, encode
 from adapters.idempotency.asked import fingerprint_of, key_of
 from adapters.idempotency.errors import HEADER, KeyReused, NotRunning, StillRunning
@@ -125,6 +125,7 @@ class Idempotency:
         attempt = self._attempts.get((tenant, key))
         if attempt is None or attempt.recording.ended:
             raise NotRunning(param=HEADER)
+        attempt.recording.fail(Cancelled())  # those who still follow; without it their stream would just end
         attempt.recording.abandon()
 
     async def _running(self, tenant: str, key: str, fingerprint: UUID) -> _Attempt | None:

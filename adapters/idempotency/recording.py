@@ -73,7 +73,7 @@ class Recording:
         if self._room < 0:
             self.fail(AnswerTooLarge())
             self.abandon()
-        elif await self._may_show(piece, more=more):
+        elif await self._may_show(piece, more=more) and not self.ended:  # it may have been stopped meanwhile
             self._show(piece, complete=not more)
 
     def _begin(self, status: int, headers: Headers) -> None:

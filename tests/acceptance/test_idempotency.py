@@ -270,7 +270,25 @@ def test_a_generation_is_stopped_by_its_key_without_waiting_for_its_client(
         assert (stopped.status, stopped.body) == (204, b"")
         assert engine.one().wait() == "aborted"
         assert time.monotonic() - began < 1
-        assert b"[DONE]" not in response.read()
+        rest = response.read()
+        assert b"[DONE]" not in rest
+        assert b'"code": "cancelled"' in rest.splitlines()[-2], (
+            rest
+        )  # whoever still reads is not to take it for whole
     again = gateway.request("DELETE", CHAT, None, {"idempotency-key": key})
     assert (again.status, again.error["code"]) == (404, "nothing_to_stop")
     assert gateway.request("DELETE", CHAT, None).status == 405
+
+
+def test_whoever_waits_for_a_plain_answer_is_told_that_it_was_stopped(
+    gateway: Gateway, engine: ScriptedEngine, key: str
+) -> None:
+    """And not to try again, which would have it made after all."""
+    engine.script = Script(silence=20)
+    with ThreadPoolExecutor() as thread:
+        waiting = thread.submit(ask, gateway, key, chat())
+        engine.wait_for(1)
+        assert gateway.request("DELETE", CHAT, None, {"idempotency-key": key}).status == 204
+        answer = waiting.result(timeout=10)
+    assert (answer.status, answer.error["code"]) == (500, "cancelled")
+    assert answer.headers["x-should-retry"] == "false"
