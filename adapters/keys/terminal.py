@@ -10,6 +10,7 @@ from rich.text import Text
 from adapters.access.callers import Limits
 from adapters.keys.key import Key, Tenant
 
+_PIPE_COLUMNS = 300
 _STYLES = {"valid": "green", "expired": "yellow", "revoked": "red"}
 
 
@@ -17,7 +18,7 @@ def print_keys(console: Console, keys: Iterable[Key]) -> None:
     """A line for each key."""
     table = Table(box=None, pad_edge=False)
     for name in ("id", "tenant", "name", "begins with", "state", "scopes"):
-        table.add_column(name, no_wrap=name != "scopes")
+        table.add_column(name, no_wrap=name in ("id", "begins with", "state"), overflow="fold", min_width=8)
     for key in keys:
         table.add_row(
             str(key.id),
@@ -27,7 +28,9 @@ def print_keys(console: Console, keys: Iterable[Key]) -> None:
             Text(key.state, style=_STYLES[key.state]),
             " ".join(key.scopes),
         )
-    console.print(table)
+    # Whoever reads through a pipe wants a line for each key; the 80 columns assumed there are nobody's.
+    wide = console if console.is_terminal else Console(file=console.file, width=_PIPE_COLUMNS)
+    wide.print(table, crop=False)
 
 
 def print_key(console: Console, key: Key, tenant: Tenant | None) -> None:
