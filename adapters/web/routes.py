@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from adapters.engine.watch import EngineWatch
 from adapters.web import docs
-from adapters.web.welcome import Welcome, groups, spans, welcome
+from adapters.web.welcome import Welcome, groups, needs_keys, spans, welcome
 
 _FOLDER = Path(__file__).parent
 STATIC = _FOLDER / "static"
@@ -46,11 +46,15 @@ def routes(
     )
     async def root(request: Request) -> Response:
         """The endpoints and what is served: a page for a browser, JSON for a program."""
-        content = welcome(describe(), sockets, watch.state, str(request.base_url))
+        description = describe()
+        content = welcome(description, sockets, watch.state, str(request.base_url))
         if "text/html" not in request.headers.get("accept", ""):
             return Response(content.model_dump_json(), media_type="application/json", headers=_HEADERS)
         html = page.render(
-            page=content, groups=groups(content.endpoints), base=str(request.base_url).rstrip("/")
+            page=content,
+            groups=groups(content.endpoints),
+            base=str(request.base_url).rstrip("/"),
+            keys=needs_keys(description),
         )
         return Response(html, media_type="text/html", headers=_HEADERS)
 

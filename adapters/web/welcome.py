@@ -54,7 +54,7 @@ def welcome(
     cannot describe, and `base` is the server's address as the client wrote it.
     """
     base = base.rstrip("/")
-    keys = "security" in description
+    keys = needs_keys(description)
     cards = [*_endpoints(description["paths"], base, keys=keys), *_sockets(sockets, base, keys=keys)]
     return Welcome(
         name=description["info"]["title"],
@@ -68,13 +68,18 @@ def welcome(
         endpoints=sorted(cards, key=_place),
         links={
             "chat": f"{base}/chat/",
-            "metrics": f"{base}/metrics",
+            **({"metrics": f"{base}/metrics"} if "/metrics" in description["paths"] else {}),
             "documentation": f"{base}/docs",
             "openapi": f"{base}/openapi.json",
             "model card": MODEL_CARD,
             "paper": PAPER,
         },
     )
+
+
+def needs_keys(description: Mapping[str, Any]) -> bool:
+    """Whether the OpenAPI document says that calls need a key."""
+    return "security" in description
 
 
 def spans(text: str) -> list[tuple[bool, str]]:

@@ -60,13 +60,17 @@ const CHAT_ENDPOINT: Endpoint = {
 };
 
 export const endpoints = signal<Endpoint[]>([CHAT_ENDPOINT]);
+/** Whether this listener has `/metrics`: where keys are needed it has not. */
+export const hasMetrics = signal(false);
 
 export function endpointAt(path: string): Endpoint {
   return endpoints.value.find((one) => one.path === path) ?? { ...CHAT_ENDPOINT, path, title: path };
 }
 
 export async function discover(): Promise<void> {
-  endpoints.value = found(await get<Description>("/openapi.json"));
+  const description = await get<Description>("/openapi.json");
+  endpoints.value = found(description);
+  hasMetrics.value = "/metrics" in description.paths;
 }
 
 export function found(description: Description): Endpoint[] {

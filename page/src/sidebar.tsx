@@ -3,6 +3,7 @@ import { signal, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { told } from "./api.ts";
 import { notice, open, startNew, thread } from "./chat.ts";
+import { hasMetrics } from "./endpoints.ts";
 import { exportAs } from "./exporting.ts";
 import { type Exchange, type Listed, answerOf, historyProblem, hits, listed, more, question, read, readOn, remove, rename, search } from "./history.ts";
 import { Dialog, Icon, IconButton, type IconName } from "./parts.tsx";
@@ -61,9 +62,11 @@ export function Sidebar() {
         <a href="../docs">
           <Icon name="book" /> API
         </a>
-        <a href="../metrics">
-          <Icon name="pulse" /> Metrics
-        </a>
+        {hasMetrics.value && (
+          <a href="../metrics">
+            <Icon name="pulse" /> Metrics
+          </a>
+        )}
         <IconButton icon={THEMES[theme.value].icon} label={`Colours: ${theme.value}`} onClick={() => (theme.value = THEMES[theme.value].next)} />
       </footer>
     </nav>

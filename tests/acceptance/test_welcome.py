@@ -1,5 +1,6 @@
 """`GET /`: a page for people, JSON for programs."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from adapters import zephyr
 from tests.acceptance.conftest import NewGateway
 from tests.acceptance.gateway import Answer, Gateway
+from tests.acceptance.keys import Holder
 from tests.fakes.engine import ScriptedEngine
 
 NODE = str(Path(sys.executable).parent / "node")
@@ -29,19 +31,31 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.attributes: set[str] = set()
         self.text = ""
+        self.examples: list[str] = []
+        """What is to be copied."""
+        self._in_example = False
         self.feed(answer.body.decode())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         found = {name: value or "" for name, value in attrs}
         self.attributes.update(found)
+        if tag == "pre":
+            self.examples.append("")
+            self._in_example = True
         if tag == "a":
             self.links.append(found["href"])
         elif tag in ("link", "img", "script"):
             self.loaded.append(found.get("href") or found.get("src") or "")
 
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "pre":
+            self._in_example = False
+
     def handle_data(self, data: str) -> None:
         self.text += data
+        if self._in_example:
+            self.examples[-1] += data
 
 
 def browse(gateway: Gateway, **headers: str) -> Page:
@@ -136,6 +150,24 @@ def test_the_examples_in_python_and_javascript_run_as_they_stand(
                 [*command, example], capture_output=True, text=True, timeout=30, check=False
             )
             assert expected in done.stdout, done.stderr
+
+
+def test_where_keys_are_needed_every_example_sends_one_and_no_link_leads_nowhere(
+    keyed: Gateway, admin: Holder, engine: ScriptedEngine
+) -> None:
+    page = browse(keyed)
+    assert "/metrics" not in page.links
+    assert "metrics" not in keyed.get("/").json["links"]
+    assert 'api_key="none"' not in page.text
+    key = admin.gives("newcomer").key
+    curl, python, javascript = page.examples[:3]
+    for command, example in ((["sh", "-c"], curl), ([sys.executable, "-c"], python)):
+        environment = {"PATH": os.environ["PATH"], "ZEPHYR_KEY": key}
+        done = subprocess.run(
+            [*command, example], capture_output=True, text=True, timeout=30, check=False, env=environment
+        )
+        assert "Hello, world." in done.stdout, (example, done.stderr)
+    assert "apiKey: process.env.ZEPHYR_KEY," in javascript
 
 
 def test_while_the_engine_is_away_the_page_says_so(new_gateway: NewGateway, engine: ScriptedEngine) -> None:

@@ -21,6 +21,8 @@ def test_a_key_is_asked_for_and_opens_everything(new_tab: NewTab, keyed: Gateway
     tab.said("hello")
     assert tab.answers == ["Hello, world."]
     assert len(holder.get("/log/exchanges").json["data"]) == 1
+    tab.page.get_by_role("link", name="API").wait_for()
+    assert tab.page.get_by_role("link", name="Metrics").count() == 0  # they are on the second listener alone
     tab.press("Good answer")
     expect(tab.page.get_by_role("button", name="Good answer")).to_have_attribute("aria-pressed", "true")
     tab.press("Live")
