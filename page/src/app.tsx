@@ -1,7 +1,7 @@
 /** The page as a whole. */
 import { useSignal } from "@preact/signals";
 import { lazy, Suspense } from "preact/compat";
-import { useKey, keyWanted } from "./api.ts";
+import { key, keyWanted, useKey } from "./api.ts";
 import { startNew } from "./chat.ts";
 import { Conversation } from "./conversation.tsx";
 import { discover } from "./endpoints.ts";
@@ -66,6 +66,11 @@ function AskForKey() {
   const given = useSignal("");
   return (
     <Dialog title="This server asks for a key" onClose={() => (keyWanted.value = false)}>
+      {key.value && (
+        <p class="problem" role="alert">
+          The one that was given is unknown, has expired or was revoked.
+        </p>
+      )}
       <p>It is kept until this tab is closed, and sent to this server alone.</p>
       <form
         method="dialog"

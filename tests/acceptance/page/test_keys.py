@@ -34,6 +34,10 @@ def test_a_key_is_asked_for_and_opens_everything(new_tab: NewTab, keyed: Gateway
 
 def test_a_wrong_key_is_asked_for_again(new_tab: NewTab, keyed: Gateway) -> None:
     tab = new_tab(keyed)
+    refused = tab.page.get_by_role("alert").get_by_text("is unknown, has expired or was revoked")
+    tab.page.get_by_label("API key").wait_for()
+    assert refused.count() == 0
     tab.page.get_by_label("API key").fill("sk-zephyr-wrong")
     tab.page.keyboard.press("Enter")
+    refused.wait_for()
     tab.page.get_by_label("API key").wait_for()
