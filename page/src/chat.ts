@@ -4,7 +4,7 @@ import { type Answer, Answering } from "./answering.ts";
 import { Refused, get, send, told } from "./api.ts";
 import { options, samplingNow } from "./options.ts";
 import { recall, remember } from "./memory.ts";
-import { refreshHistory } from "./history.ts";
+import { listed, refreshHistory } from "./history.ts";
 import { bodyOf } from "./request.ts";
 import { type Thread, type Turn, emptyThread, path, showing, withTurn } from "./thread.ts";
 
@@ -73,10 +73,15 @@ export function startNew(): void {
 }
 
 export function open(other: Thread): void {
-  const held = [...writing.value.values()].find((one) => one.thread.id === other.id);
+  const held = [...writing.value.values()].find((one) => same(one.thread, other));
   thread.value = held?.thread ?? other;
-  sessionStorage.setItem(CURRENT, other.id);
+  sessionStorage.setItem(CURRENT, thread.value.id);
   notice.value = null;
+}
+
+/** The log knows nothing yet of an answer that is being written: then what this browser has is shown. */
+function same(one: Thread, other: Thread): boolean {
+  return one.id === other.id || (one.conversation !== undefined && one.conversation === other.conversation);
 }
 
 /** What was on the screen before a reload; answers that were being written are gone on with. */
@@ -190,5 +195,6 @@ function save(now: Thread): void {
 }
 
 effect(() => {
-  document.title = thread.value.title ?? turns.value[0]?.question.slice(0, 60) ?? "Zephyr";
+  const named = listed.value.find((one) => one.id === thread.value.conversation);
+  document.title = named?.title ?? turns.value[0]?.question.slice(0, 60) ?? "Zephyr";
 });

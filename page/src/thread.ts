@@ -42,7 +42,6 @@ export interface Thread {
   id: string;
   /** The conversation in the log, once it is known. */
   conversation?: string;
-  title?: string;
   turns: Record<string, Turn>;
   /** Which child of a turn is shown; of the root, "" . */
   shown: Record<string, string>;

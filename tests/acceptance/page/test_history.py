@@ -34,6 +34,20 @@ def test_a_conversation_is_opened_with_its_branches_in_another_browser(
     assert told == ["Tell me of heaps", "Hello, world.", "Shorter", "The other answer", "Go on"]
 
 
+def test_a_conversation_that_is_being_answered_is_come_back_to(tab: Tab, engine: ScriptedEngine) -> None:
+    tab.said("Tell me of tries")
+    tab.page.get_by_role("button", name="Tell me of tries", exact=True).wait_for()
+    engine.script = Script(pieces=[f"word{number} " for number in range(60)], pause=0.05)
+    tab.ask("At length")
+    tab.page.get_by_text("word3").wait_for()
+    tab.press("New conversation")
+    tab.page.get_by_text("What would you like to know?").wait_for()
+    tab.page.get_by_role("button", name="Tell me of tries", exact=True).first.click()
+    tab.page.locator(".answer.open").get_by_text("word3").wait_for()
+    tab.page.locator(".answer.done").get_by_text("word59").wait_for()
+    assert tab.page.locator(".turn").count() == 2
+
+
 def test_what_was_said_is_found_by_its_words(tab: Tab, engine: ScriptedEngine, gateway: Gateway) -> None:
     engine.script = Script(pieces=["An ", "axolotl ", "regrows ", "its ", "legs."])
     assert gateway.post("/v1/chat/completions", chat("Which animal?")).status == 200
@@ -51,6 +65,7 @@ def test_a_conversation_is_renamed_exported_and_deleted(
     tab.page.get_by_label("New title").fill("Secret plans")
     tab.page.keyboard.press("Enter")
     tab.page.get_by_role("button", name="Secret plans", exact=True).wait_for()
+    assert tab.page.title() == "Secret plans"
     with tab.page.expect_download() as started:
         menu(tab, "Secret plans", "Export as JSON")
     started.value.save_as(tmp_path / "export.json")
