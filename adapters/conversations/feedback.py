@@ -1,7 +1,7 @@
 """What callers think of answers: a rating, a comment, and which of two they prefer."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
@@ -48,11 +48,15 @@ class FeedbackRepository:
 
     async def of(self, caller: str, exchange_id: UUID) -> Feedback:
         """What the caller thinks of this exchange; nothing is feedback without values."""
-        query = select(_feedback).where(_feedback.c.caller == caller, _feedback.c.exchange_id == exchange_id)
-        found = await self._exchanges.rows(query)
-        if not found:
-            return Feedback(exchange_id=exchange_id)
-        return Feedback(**{name: found[0][name] for name in ("exchange_id", "given_at", *_VALUES)})
+        return (await self.of_each(caller, [exchange_id]))[0]
+
+    async def of_each(self, caller: str, exchange_ids: Sequence[UUID]) -> list[Feedback]:
+        """What the caller thinks of each of these exchanges, in their order."""
+        mine = (_feedback.c.caller == caller, _feedback.c.exchange_id.in_(exchange_ids))
+        rows = await self._exchanges.rows(select(_feedback).where(*mine)) if exchange_ids else []
+        names = ("exchange_id", "given_at", *_VALUES)
+        given = {row["exchange_id"]: Feedback(**{name: row[name] for name in names}) for row in rows}
+        return [given.get(id) or Feedback(exchange_id=id) for id in exchange_ids]
 
     async def give(self, caller: str, exchange_id: UUID, values: Mapping[str, object]) -> Feedback:
         """Change some of `rating`, `comment` and `preferred_over`; None takes a value back.

@@ -9,7 +9,7 @@ from adapters.access.callers import Caller, Generator, KeyScope, Overseer, Rater
 from adapters.conversations.deletion import Deletion
 from adapters.conversations.errors import LogUnavailable
 from adapters.conversations.feedback import FeedbackRepository
-from adapters.conversations.repository import ExchangeRepository, Filters
+from adapters.conversations.repository import ExchangeRepository, Filters, Page
 from adapters.conversations.schemas import (
     DeletedExchange,
     ExchangeId,
@@ -59,18 +59,22 @@ def routes(
     """The routes over this log."""
     router = APIRouter(prefix="/log", tags=["Log"], responses=_REFUSALS)
 
+    async def answer(tenant: str, page: Page) -> Response:
+        given = await feedback.of_each(tenant, [exchange.id for exchange in page.exchanges])
+        return Response(page_json(page, given), media_type="application/json")
+
     @router.get("/exchanges", summary="The log, newest first", response_model=ExchangePage)
     async def list_exchanges(caller: Reader, query: Annotated[PageQuery, Query()]) -> Response:
         tenant = _whose(caller, query.tenant)
         page = await repository.page(tenant, filters=query.filters(), limit=query.limit, after=query.after)
-        return Response(page_json(page), media_type="application/json")
+        return await answer(tenant, page)
 
     @router.get("/search", summary="What was said, by its words", response_model=ExchangePage)
     async def search(caller: Reader, query: Annotated[SearchQuery, Query()]) -> Response:
         """Newest first, in all languages alike: words are found as they were written, but for capitals."""
         tenant, filters = _whose(caller, query.tenant), Filters(words=query.q)
         page = await repository.page(tenant, filters=filters, limit=query.limit, after=query.after)
-        return Response(page_json(page), media_type="application/json")
+        return await answer(tenant, page)
 
     @router.get("/exchanges/{id}", summary="One exchange", response_model=ExchangeWithFeedback)
     async def get_exchange(caller: Reader, id: ExchangeId, tenant: TenantAsked = None) -> Response:

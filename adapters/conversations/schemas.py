@@ -168,7 +168,7 @@ class ExchangePage(BaseModel):
     """A page of the log, newest first."""
 
     object: Literal["list"] = "list"
-    data: list[ExchangeView]
+    data: list[ExchangeWithFeedback]
     first_id: UUID | None
     last_id: UUID | None = Field(description="Pass it as `after` to read on.")
     has_more: bool
@@ -220,8 +220,7 @@ def exchange_json(exchange: Exchange) -> bytes:
 
 def exchange_with_feedback_json(exchange: Exchange, feedback: Feedback | None) -> bytes:
     """An `ExchangeWithFeedback` as JSON."""
-    given = None if feedback is None else feedback_view(feedback)
-    return msgspec.json.encode({**_view(exchange), "feedback": given})
+    return msgspec.json.encode(_with_feedback(exchange, feedback))
 
 
 def feedback_view(feedback: Feedback) -> dict[str, object]:
@@ -229,11 +228,10 @@ def feedback_view(feedback: Feedback) -> dict[str, object]:
     return {"object": "feedback", **asdict(feedback)}
 
 
-def page_json(page: Page) -> bytes:
-    """An `ExchangePage` as JSON."""
-    return msgspec.json.encode(
-        listed([_view(exchange) for exchange in page.exchanges], has_more=page.has_more)
-    )
+def page_json(page: Page, feedback: Sequence[Feedback]) -> bytes:
+    """An `ExchangePage` as JSON; `feedback` is that on each of its exchanges."""
+    views = [_with_feedback(one, given) for one, given in zip(page.exchanges, feedback, strict=True)]
+    return msgspec.json.encode(listed(views, has_more=page.has_more))
 
 
 def listed(items: Sequence[Mapping[str, Any]], *, has_more: bool) -> dict[str, Any]:
@@ -245,6 +243,10 @@ def listed(items: Sequence[Mapping[str, Any]], *, has_more: bool) -> dict[str, A
         "last_id": items[-1]["id"] if items else None,
         "has_more": has_more,
     }
+
+
+def _with_feedback(exchange: Exchange, feedback: Feedback | None) -> dict[str, object]:
+    return {**_view(exchange), "feedback": None if feedback is None else feedback_view(feedback)}
 
 
 def _view(exchange: Exchange) -> dict[str, object]:

@@ -44,6 +44,7 @@ export interface Exchange {
   total_ms: number;
   started_at: string;
   deleted_at: string | null;
+  feedback: { rating: number | null } | null;
 }
 
 export const listed = signal<Listed[]>([]);
@@ -175,6 +176,7 @@ function turnOf(one: Exchange, parent: string | null, system: string): Turn {
     answer: answerOf(one),
     ...ending(one),
     measured: measured(one),
+    ...(one.feedback?.rating ? { rating: one.feedback.rating } : {}),
   };
 }
 

@@ -18,6 +18,8 @@ def test_a_conversation_is_opened_with_its_branches_in_another_browser(
     tab: Tab, new_tab: NewTab, engine: ScriptedEngine
 ) -> None:
     tab.said("Tell me of heaps")
+    tab.press("Good answer")
+    tab.page.get_by_role("button", name="Good answer", pressed=True).wait_for()
     tab.said("Shorter")
     engine.script = Script(pieces=["The other answer"])
     tab.press("Another answer")
@@ -25,6 +27,8 @@ def test_a_conversation_is_opened_with_its_branches_in_another_browser(
     other = new_tab()
     other.page.get_by_role("button", name="Tell me of heaps", exact=True).first.click()
     other.page.get_by_text("The other answer").wait_for()
+    rated = other.page.get_by_role("button", name="Good answer")
+    assert [one.get_attribute("aria-pressed") for one in rated.all()] == ["true", "false"]
     other.press("Branch before")
     assert other.page.locator(".said").all_text_contents() == ["Tell me of heaps", "Shorter"]
     assert other.answers[1].startswith("Hello, world.")

@@ -29,6 +29,11 @@ async def test_feedback_is_given_changed_and_taken_back(
     given = (await ask(f"{path}/feedback", {"rating": -1})).json()
     assert (given["rating"], given["comment"]) == (-1, "thanks \N{SNOWMAN}")
     assert (await ask(path)).json()["feedback"] == given
+    other = an_exchange()
+    await writer.commit(other)
+    shown = (await ask("/log/exchanges")).json()["data"]
+    assert [one["feedback"]["rating"] for one in shown] == [None, -1]
+    assert shown[1]["feedback"] == given
 
     for name in ("rating", "comment"):
         given = (await ask(f"{path}/feedback", {name: None})).json()

@@ -37,7 +37,7 @@ async def test_what_is_shown_is_what_is_documented(writer: ExchangeWriter, ask: 
     await writer.commit(exchange)
     one = ExchangeWithFeedback.model_validate_json((await ask(f"/log/exchanges/{exchange.id}")).content)
     page = ExchangePage.model_validate_json((await ask("/log/exchanges")).content)
-    assert page.data == [ExchangeView.model_validate(one.model_dump(exclude={"feedback"}))]
+    assert page.data == [one]
     assert one.error == {"message": "broke"}
     written = set(Exchange.__struct_fields__) - {"caller", "transcript_hash", "follows", "earlier"}
     assert set(ExchangeView.model_fields) == written | {"object"}
