@@ -17,7 +17,8 @@ _INTRODUCTION = """\
 # Settings
 
 Everything is set by environment variables, read once at the start. A value that cannot be used is refused at
-once, by the name of its variable and never with its value. This page is written from the settings themselves
+once, by the name of its variable and never with its value. Of a variable that is nearly the name of a setting `zephyr`
+says so, and goes on. This page is written from the settings themselves
 (`.venv/bin/python -m docs.write_settings`), and a test fails where it differs from them.
 
 One more is read before anything is installed: `ZEPHYR_ENGINE_BUILD` (`cpu` or `cuda`) says which build of vLLM
@@ -32,13 +33,12 @@ def document() -> str:
 
 def gateway_variables() -> set[str]:
     """The variables that the gateway reads."""
-    named = {group.variable(name) for group in _groups() for name in group.model_fields}
-    return named | {variable for group in _groups() for variable in group.secrets().values()}
+    return GatewaySettings.variables()
 
 
 def host_variables() -> set[str]:
     """The variables that the host reads; what it starts gets the rest of its environment as it is."""
-    return {HostSettings.variable(name) for name in HostSettings.model_fields}
+    return HostSettings.variables()
 
 
 def _gateway() -> Iterator[str]:

@@ -213,6 +213,11 @@ class Settings(BaseSettings):
         return alias if isinstance(alias, str) else f"ZEPHYR_{field.upper()}"
 
     @classmethod
+    def variables(cls) -> set[str]:
+        """The environment variables that the host reads."""
+        return {cls.variable(name) for name in cls.model_fields}
+
+    @classmethod
     def read(cls) -> Self:
         """Read the environment.
 

@@ -72,6 +72,13 @@ class Settings:
         return server.model_copy(update=changes)
 
     @classmethod
+    def variables(cls) -> set[str]:
+        """The environment variables that are read."""
+        groups: list[type[Group]] = [field.type for field in fields(cls)]  # type: ignore[misc]  # as in `read`
+        named = {group.variable(name) for group in groups for name in group.model_fields}
+        return named | {variable for group in groups for variable in group.secrets().values()}
+
+    @classmethod
     def read(cls) -> Self:
         """Read the environment.
 
