@@ -198,7 +198,9 @@ def logs(
     request: Annotated[
         str,
         typer.Option(
-            "--request", metavar="ID", help="Only what is about the request with this x-request-id."
+            "--request",
+            metavar="ID",
+            help="Only what is about the request with this x-request-id, or with the answer of this id.",
         ),
     ] = "",
 ) -> None:

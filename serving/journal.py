@@ -13,7 +13,7 @@ def lines(settings: Settings, request: str = "") -> list[str]:
     """All lines that are kept, or those about one request and the generations that were made for it.
 
     Raises:
-        CannotRun: nothing was logged here.
+        CannotRun: nothing was logged here, or nothing of this request.
     """
     files = sorted(settings.logs.glob("*.log*"))
     if not files:
@@ -22,9 +22,18 @@ def lines(settings: Settings, request: str = "") -> list[str]:
         (record for file in files for record in _records(file)), key=lambda one: str(one["timestamp"])
     )
     if request:
-        about = _ids(found, request.replace("-", "").lower())
+        about = _ids(found, _plain(request))
         found = [one for one in found if one.get("request_id") in about]
+        if not found:
+            raise CannotRun(
+                f"nothing in {settings.logs} is about {request}: it is too old, or is in other logs"
+            )
     return [json.dumps(one) for one in found]
+
+
+def _plain(request: str) -> str:
+    """The id as the logs have it. That of an answer (`chatcmpl-…`, `resp_…`) holds its request's."""
+    return request.lower().replace("-", "").rpartition("_")[2].removeprefix("chatcmpl").removeprefix("cmpl")
 
 
 def _ids(records: list[dict[str, Any]], request: str) -> set[str]:

@@ -45,7 +45,10 @@ def test_a_request_is_followed_with_its_generations(tmp_path: Path) -> None:
     kept(tmp_path, "engine.log", line(2, "asked", request_id="cd"), line(2, "not mine", request_id="01"))
     assert told(tmp_path, "AB") == ["asked", "made", "ended"]
     assert told(tmp_path, "a-b") == told(tmp_path, "ab")
-    assert told(tmp_path, "nobody") == []
+    for id in ("chatcmpl-ab", "cmpl-ab", "resp_ab"):
+        assert told(tmp_path, id) == told(tmp_path, "ab")
+    with pytest.raises(CannotRun, match="about nobody"):
+        told(tmp_path, "nobody")
 
 
 def test_a_home_without_logs_is_told(tmp_path: Path) -> None:
