@@ -227,7 +227,9 @@ class Gateway:
 
         api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend its document
         sockets = {gpu_routes.LIVE_PATH: gpu_routes.LIVE_SUMMARY}
-        api.include_router(web_routes.routes(describe=openapi, sockets=sockets, watch=self._watch))
+        api.include_router(
+            web_routes.routes(describe=openapi, sockets=sockets, watch=self._watch, log=self._log_part)
+        )
         api.mount("/static", StaticFiles(directory=web_routes.STATIC))
         chat_page.add(api)
         return api

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from adapters.engine.watch import EngineWatch
+from adapters.observability.health import Part
 from adapters.web import docs
 from adapters.web.welcome import Welcome, groups, needs_keys, spans, welcome
 
@@ -26,9 +27,13 @@ _HEADERS = {
 
 
 def routes(
-    *, describe: Callable[[], dict[str, Any]], sockets: dict[str, str], watch: EngineWatch
+    *,
+    describe: Callable[[], dict[str, Any]],
+    sockets: dict[str, str],
+    watch: EngineWatch,
+    log: Callable[[], Part],
 ) -> APIRouter:
-    """The routes. `describe` gives the API's OpenAPI document."""
+    """The routes. `describe` gives the API's OpenAPI document, `log` says whether the log takes what is said."""
     templates = Environment(
         loader=FileSystemLoader(_FOLDER / "templates"),
         autoescape=True,
@@ -47,7 +52,7 @@ def routes(
     async def root(request: Request) -> Response:
         """The endpoints and what is served: a page for a browser, JSON for a program."""
         description = describe()
-        content = welcome(description, sockets, watch.state, str(request.base_url))
+        content = welcome(description, sockets, watch.state, log(), str(request.base_url))
         if "text/html" not in request.headers.get("accept", ""):
             return Response(content.model_dump_json(), media_type="application/json", headers=_HEADERS)
         html = page.render(

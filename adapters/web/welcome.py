@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from adapters.engine.watch import EngineState
+from adapters.observability.health import Part
 from adapters.web.examples import call_in_each_language, listen_in_each_language
 
 MODEL_CARD = "https://huggingface.co/HuggingFaceH4/zephyr-7b-beta"
@@ -46,7 +47,7 @@ class Welcome(BaseModel):
 
 
 def welcome(
-    description: Mapping[str, Any], sockets: Mapping[str, str], engine: EngineState, base: str
+    description: Mapping[str, Any], sockets: Mapping[str, str], engine: EngineState, log: Part, base: str
 ) -> Welcome:
     """The page's content.
 
@@ -54,6 +55,9 @@ def welcome(
     cannot describe, and `base` is the server's address as the client wrote it.
     """
     base = base.rstrip("/")
+    missing = [f"The engine {engine.problem}."] if engine.problem else []
+    if not log.ready:  # then nothing is generated either
+        missing.append(log.problem or "The log is not ready.")
     keys = needs_keys(description)
     cards = [*_endpoints(description["paths"], base, keys=keys), *_sockets(sockets, base, keys=keys)]
     return Welcome(
@@ -62,8 +66,8 @@ def welcome(
         description=description["info"]["description"],
         model=ModelCard(
             name=engine.models[0].id if engine.models else None,
-            ready=engine.ready,
-            problem=f"The engine {engine.problem}." if engine.problem else None,
+            ready=engine.ready and log.ready,
+            problem=" ".join(missing) or None,
         ),
         endpoints=sorted(cards, key=_place),
         links={

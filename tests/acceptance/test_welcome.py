@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from adapters import zephyr
 from tests.acceptance.conftest import NewGateway
 from tests.acceptance.gateway import Answer, Gateway
 from tests.acceptance.keys import Holder
+from tests.databases import NO_SPOOL
 from tests.fakes.engine import ScriptedEngine
 
 NODE = str(Path(sys.executable).parent / "node")
@@ -176,6 +178,22 @@ def test_while_the_engine_is_away_the_page_says_so(new_gateway: NewGateway, engi
     try:
         gateway.wait_until_alive()
         assert "Not ready yet. The engine cannot be reached." in " ".join(browse(gateway).text.split())
+        assert gateway.get("/").json["model"]["ready"] is False
+    finally:
+        gateway.kill()
+
+
+def test_where_nothing_can_be_recorded_the_page_does_not_say_that_it_is_ready(
+    new_gateway: NewGateway, engine: ScriptedEngine
+) -> None:
+    gateway = new_gateway(DATABASE_URL="postgresql://me@127.0.0.1:1/none", ZEPHYR_SPOOL_DIR=str(NO_SPOOL))
+    gateway.start()
+    try:
+        gateway.wait_until_alive()
+        deadline = time.monotonic() + 10
+        while not gateway.get("/readyz").json["parts"]["engine"]["ready"] and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert "Not ready yet. The database is away" in " ".join(browse(gateway).text.split())
         assert gateway.get("/").json["model"]["ready"] is False
     finally:
         gateway.kill()

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from adapters.engine.watch import EngineState, ServedModel
+from adapters.observability.health import Part
 from adapters.web.welcome import EndpointCard, Welcome, groups, spans, welcome
 
 BASE = "http://localhost:8000/"
 READY = EngineState(ready=True, models=(ServedModel(id="tiny"),), since=0.0, problem=None)
+WELL = Part(ready=True, problem=None, seconds=0.0)
 
 
 def described(**paths: Any) -> dict[str, Any]:
@@ -19,7 +21,7 @@ def described(**paths: Any) -> dict[str, Any]:
 
 
 def page(engine: EngineState = READY, **paths: Any) -> Welcome:
-    return welcome(described(**paths), {"/live": "Live"}, engine, BASE)
+    return welcome(described(**paths), {"/live": "Live"}, engine, WELL, BASE)
 
 
 def card(content: Welcome, path: str) -> EndpointCard:
