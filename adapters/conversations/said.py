@@ -11,6 +11,7 @@ _MOST_SEARCHED = (
     64 * 1024
 )  # characters of an exchange; of so many PostgreSQL's list of words can never be too long
 _TITLE_LENGTH = 60
+_FENCE = "```"
 
 
 def searched(exchange: Exchange) -> str:
@@ -25,7 +26,10 @@ def first_words(input: str) -> str | None:
     if isinstance(said, list):
         users = [message for message in said if isinstance(message, dict) and message.get("role") == "user"]
         said = users or said
-    text = " ".join(" ".join(_texts(said[:1] if isinstance(said, list) else said)).split())
+    words = " ".join(_texts(said[:1] if isinstance(said, list) else said)).split()
+    if len(words) > 1 and words[0].startswith(_FENCE):
+        del words[0]  # the code itself says more
+    text = " ".join(words)
     if len(text) <= _TITLE_LENGTH:
         return text or None
     cut = text[:_TITLE_LENGTH]

@@ -94,10 +94,10 @@ async def test_what_was_deleted_is_not_there(
 @pytest.mark.parametrize(
     "input",
     [b'"a prompt"', b'["a prompt", "another"]', b'[{"role": "system", "content": "Be kind."}, {"role": "user", "content": "a prompt"}]',
-     b'[{"role": "user", "content": [{"type": "text", "text": "a prompt"}]}]'],
+     b'[{"role": "user", "content": [{"type": "text", "text": "a prompt"}]}]', b'"```python\\na prompt"'],
 )  # fmt: skip
 async def test_a_title_is_what_the_user_said_first(writer: ExchangeWriter, ask: Ask, input: bytes) -> None:
-    """In whichever of the API's forms."""
+    """In whichever of the API's forms, without what only says that code begins."""
     await writer.commit(an_exchange(input=input))
     (listed,) = (await ask("/v1/conversations")).json()["data"]
     assert listed["title"] == "a prompt"
