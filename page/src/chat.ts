@@ -22,6 +22,8 @@ interface Writing {
   /** The thread, while another one may be on the screen. */
   thread: Thread;
   text: Signal<string>;
+  /** Resolves when it is in the log, as far as this browser can know. */
+  settled: Promise<void>;
 }
 
 const writing = signal<ReadonlyMap<string, Writing>>(new Map());
@@ -61,6 +63,13 @@ function begin(asked: Pick<Turn, "question" | "fields" | "endpoint" | "parent">)
 
 export async function stop(): Promise<void> {
   if (openTurn.value) await writing.value.get(openTurn.value.id)?.answering.stop();
+}
+
+/** Stop what is being written in a conversation, and wait until that is in the log: then all of it can be deleted. */
+export async function end(conversation: string): Promise<void> {
+  const open = [...writing.value.values()].filter((one) => one.thread.conversation === conversation);
+  await Promise.all(open.map(({ answering }) => answering.stop()));
+  await Promise.all(open.map(({ settled }) => settled));
 }
 
 export function show(turn: Turn): void {
@@ -121,7 +130,9 @@ async function write(turn: Turn, known: boolean): Promise<void> {
     },
     { known, text: turn.answer },
   );
-  mark(turn.id, { answering, thread: thread.value, text });
+  let isSettled = () => {};
+  const settled = new Promise<void>((resolve) => (isSettled = resolve));
+  mark(turn.id, { answering, thread: thread.value, text, settled });
   const saving = setInterval(() => saveAnswer(id, turn, answering.answer), SAVE_EVERY_MS);
   const answer = await answering.run();
   clearInterval(saving);
@@ -129,6 +140,7 @@ async function write(turn: Turn, known: boolean): Promise<void> {
   const ended = change(id, (now) => withTurn(now, answered(turn, answer)));
   mark(turn.id, null);
   if (ended) await settle(ended, answer);
+  isSettled();
 }
 
 function answered(turn: Turn, answer: Answer): Turn {

@@ -2,7 +2,7 @@
 import { signal, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { told } from "./api.ts";
-import { notice, open, startNew, thread } from "./chat.ts";
+import { end, notice, open, startNew, thread } from "./chat.ts";
 import { hasMetrics } from "./endpoints.ts";
 import { exportAs } from "./exporting.ts";
 import { type Exchange, type Listed, answerOf, historyProblem, hits, listed, more, question, read, readOn, remove, rename, search } from "./history.ts";
@@ -227,6 +227,7 @@ async function openFrom(conversation: string, at?: string): Promise<void> {
 }
 
 async function deleted(one: Listed, current: boolean): Promise<void> {
+  await end(one.id);
   await remove(one.id);
   if (current) startNew();
 }

@@ -52,6 +52,22 @@ def test_a_conversation_that_is_being_answered_is_come_back_to(tab: Tab, engine:
     assert tab.page.locator(".turn").count() == 2
 
 
+def test_a_conversation_is_deleted_with_the_answer_that_is_being_written(
+    tab: Tab, engine: ScriptedEngine, gateway: Gateway
+) -> None:
+    tab.said("Something private")
+    tab.page.get_by_role("button", name="Something private", exact=True).wait_for()
+    engine.script = Script(pieces=[f"word{number} " for number in range(200)], pause=0.05)
+    tab.ask("More of it")
+    tab.page.get_by_text("word3").wait_for()
+    menu(tab, "Something private", "Delete")
+    tab.press("Delete")
+    tab.page.get_by_text("What would you like to know?").wait_for()
+    newest = gateway.get("/log/exchanges?limit=2").json["data"]
+    assert [(one["input"], one["answer"]) for one in newest] == [(None, None)] * 2
+    assert tab.page.get_by_role("button", name="Something private", exact=True).count() == 0
+
+
 def test_what_was_said_is_found_by_its_words(tab: Tab, engine: ScriptedEngine, gateway: Gateway) -> None:
     engine.script = Script(pieces=["An ", "axolotl ", "regrows ", "its ", "legs."])
     assert gateway.post("/v1/chat/completions", chat("Which animal?")).status == 200
