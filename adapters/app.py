@@ -241,7 +241,7 @@ class Gateway:
             return LimitRepository(self._database, lease=limits.limits_lease)
         from adapters.limits.valkey import ValkeyCounts  # noqa: PLC0415  # its client is slow to import
 
-        return ValkeyCounts(limits.limits_url, lease=limits.limits_lease, patience=limits.limits_patience)
+        return ValkeyCounts.of(limits)
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:

@@ -48,8 +48,11 @@ async def everything() -> AsyncIterator[Finding]:
         yield finding
     yield _page()
     if found[0].verdict == "ok":
-        async for finding in _database(Settings.read()):
+        settings = Settings.read()
+        async for finding in _database(settings):
             yield finding
+        if settings.limits.limits_url is not None:
+            yield await _limits(settings)
 
 
 def _ports(settings: Settings) -> Finding:
@@ -86,6 +89,24 @@ def _endpoints(settings: Settings) -> Finding:
     except BadSettings as error:
         return _finding("endpoints", "fail", f"{error} (ZEPHYR_ENDPOINTS_DIR)")
     return _finding("endpoints", "ok", ", ".join(endpoint.path for endpoint in endpoints))
+
+
+async def _limits(settings: Settings) -> Finding:
+    from adapters.limits.store import StoreAway
+    from adapters.limits.valkey import ValkeyCounts
+
+    try:
+        counts = ValkeyCounts.of(settings.limits)
+    except BadSettings as error:
+        return _finding("limits", "fail", str(error))
+    try:
+        await counts.ask()
+    except StoreAway as error:
+        why = f"ZEPHYR_LIMITS_URL: it does not answer ({error})"
+        return _finding("limits", "note", f"{why}; until it does, each gateway counts for itself")
+    finally:
+        await counts.close()
+    return _finding("limits", "ok", "counted in what ZEPHYR_LIMITS_URL names")
 
 
 def _page() -> Finding:

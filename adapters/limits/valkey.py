@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from pydantic import SecretStr
@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from adapters.limits import scripts
 from adapters.limits.state import SECOND, State, month_of
 from adapters.limits.store import FIELDS, Answer, Demand, Settlement, StoreAway, Subject
-from adapters.settings import BadSettings
+from adapters.settings import BadSettings, LimitSettings
 
 _PREFIX = "zephyr:limits:"
 _MOST_CONNECTIONS = 16
@@ -47,6 +47,28 @@ class ValkeyCounts:
         self._settle = self._client.register_script(scripts.SETTLE)
         self._renew = self._client.register_script(scripts.RENEW)
         self._lease = round(lease * SECOND)
+
+    @classmethod
+    def of(cls, settings: LimitSettings) -> Self:
+        """The server that the settings name.
+
+        Raises:
+            BadSettings: they name none, or none that can be used.
+        """
+        if settings.limits_url is None:
+            raise BadSettings("ZEPHYR_LIMITS_URL: it is not given")
+        return cls(settings.limits_url, lease=settings.limits_lease, patience=settings.limits_patience)
+
+    async def ask(self) -> None:
+        """See whether it answers.
+
+        Raises:
+            StoreAway: it does not.
+        """
+        try:
+            await self._client.ping()
+        except (RedisError, OSError) as error:
+            raise StoreAway(type(error).__name__) from None
 
     async def close(self) -> None:
         """Close the connections."""

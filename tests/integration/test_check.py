@@ -13,6 +13,7 @@ from tests.commands import run_command
 from tests.databases import rows
 from tests.migration.test_versions import NEXT, NEXT_BUT_ONE
 from tests.migration.written_then import WRITTEN
+from tests.valkey import ValkeyServer
 
 AWAY = "postgresql://me:hunter2@/nothing?host=/no-such-folder"
 Findings = dict[str, tuple[str, str]]
@@ -109,3 +110,18 @@ def test_a_page_that_is_not_built_is_a_note(tmp_path: Path, monkeypatch: pytest.
     assert (code, found["page"][0], "setup/page.py" in found["page"][1]) == (0, "note", True)
     (tmp_path / "index.html").touch()
     assert look(home=tmp_path)[1]["page"][0] == "ok"
+
+
+def test_a_store_of_limits_that_does_not_answer_is_told(tmp_path: Path, database_url: str) -> None:
+    """A gateway works without it, and counts for itself: a note, and no failure."""
+    given = {"DATABASE_URL": database_url, "ZEPHYR_LIMITS_URL": f"redis://:hunter2@127.0.0.1:{free_port()}"}
+    code, found = look(home=tmp_path, **given)
+    assert (code, found["limits"][0]) == (0, "note")
+    assert "ZEPHYR_LIMITS_URL: it does not answer" in found["limits"][1]
+    refused = given | {"ZEPHYR_LIMITS_URL": "redis://localhost:hunter2"}
+    assert look(home=tmp_path, **refused)[1]["limits"] == (
+        "fail",
+        "ZEPHYR_LIMITS_URL: it cannot be used (ValueError)",
+    )
+    with ValkeyServer(tmp_path) as server:
+        assert look(home=tmp_path, **given | {"ZEPHYR_LIMITS_URL": server.url})[1]["limits"][0] == "ok"
