@@ -29,6 +29,11 @@ export function choose(path: string): void {
   options.value = { ...options.value, endpoint: path, fields: {} };
 }
 
+/** Ask the next question as this one was asked: otherwise a conversation that is gone on with becomes another one. */
+export function goOnAs({ endpoint, fields }: Turn): void {
+  if (endpoints.value.some((one) => one.path === endpoint)) options.value = { ...options.value, endpoint, fields };
+}
+
 export function setField(name: string, value: string | number | boolean | null): void {
   options.value = { ...options.value, fields: { ...options.value.fields, [name]: value } };
 }

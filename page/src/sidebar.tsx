@@ -2,11 +2,13 @@
 import { signal, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { told } from "./api.ts";
-import { end, notice, open, startNew, thread } from "./chat.ts";
+import { end, notice, open, startNew, thread, turns } from "./chat.ts";
 import { hasMetrics } from "./endpoints.ts";
 import { exportAs } from "./exporting.ts";
 import { type Exchange, type Listed, answerOf, historyProblem, hits, listed, more, question, read, readOn, remove, rename, search } from "./history.ts";
+import { goOnAs } from "./options.ts";
 import { Dialog, Icon, IconButton, type IconName } from "./parts.tsx";
+import type { Thread } from "./thread.ts";
 import { type Theme, sidebarOpen, theme, view } from "./views.ts";
 
 const words = signal("");
@@ -221,9 +223,15 @@ function Renaming({ one, onDone }: { one: Listed; onDone: () => void }) {
 }
 
 async function openFrom(conversation: string, at?: string): Promise<void> {
-  await attempt(read(conversation, at).then(open));
+  await attempt(read(conversation, at).then(goOn));
   view.value = "chat";
   sidebarOpen.value = false;
+}
+
+function goOn(found: Thread): void {
+  open(found);
+  const last = turns.value.at(-1);
+  if (last) goOnAs(last);
 }
 
 async function deleted(one: Listed, current: boolean): Promise<void> {

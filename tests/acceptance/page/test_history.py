@@ -38,6 +38,28 @@ def test_a_conversation_is_opened_with_its_branches_in_another_browser(
     assert told == ["Tell me of heaps", "Hello, world.", "Shorter", "The other answer", "Go on"]
 
 
+def test_an_opened_conversation_is_gone_on_with_as_it_was_begun(
+    tab: Tab, new_tab: NewTab, engine: ScriptedEngine, gateway: Gateway
+) -> None:
+    """With its endpoint and its system message, and so as the same one in the log."""
+    tab.page.get_by_label("Endpoint").select_option("/zephyr/system-message")
+    tab.press("Settings")
+    tab.page.get_by_label("System message").fill("Speak like a sailor.")
+    tab.said("Where is the rope?")
+    tab.page.get_by_role("button", name="Where is the rope?", exact=True).wait_for()
+    other = new_tab()
+    other.page.get_by_role("button", name="Where is the rope?", exact=True).click()
+    other.page.get_by_text("Hello, world.").wait_for()
+    other.said("And the anchor?")
+    told = [(one["role"], one["content"]) for one in engine.seen[-1].json["messages"]]
+    assert told[0] == ("system", "Speak like a sailor.")
+    first, second = gateway.get("/log/exchanges?limit=2").json["data"]
+    assert (first["endpoint"], first["conversation_id"]) == (
+        "/zephyr/system-message",
+        second["conversation_id"],
+    )
+
+
 def test_a_conversation_that_is_being_answered_is_come_back_to(tab: Tab, engine: ScriptedEngine) -> None:
     tab.said("Tell me of tries")
     tab.page.get_by_role("button", name="Tell me of tries", exact=True).wait_for()
