@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Table, delete, exists, func, update
 
-from adapters.conversations.exchange import DELETED, Exchange, deleted
+from adapters.conversations.exchange import DELETED, Exchange, deleted, line_of
 from adapters.conversations.models import (
     ConversationTitleRow,
     ExchangeRow,
@@ -63,7 +63,9 @@ class Deletion:
             .returning(_exchanges)
         )
         (found,) = await self._log.rows(statement)
-        await self._log.rows(delete(IdempotentAnswerRow).where(_answers.c.exchange_id == exchange.id))
+        made = [exchange.id, *([whole] if (whole := line_of(exchange)) else [])]
+        kept = (_answers.c.caller == exchange.caller, _answers.c.exchange_id.in_(made))
+        await self._log.rows(delete(IdempotentAnswerRow).where(*kept))
         mine = (_feedback.c.caller == exchange.caller, _feedback.c.exchange_id == exchange.id)
         await self._log.rows(delete(_feedback).where(*mine))
         await self._log.rows(_EVENTS, (exchange.id, exchange.caller))

@@ -84,6 +84,21 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True, tag="exchange", tag_fi
     """JSON array: what the client repeated from before `input`; written in front of it where no parent is found."""
 
 
+LINE_OF = "line_of"
+"""The parameter that names the request of which this exchange was one of many lines."""
+
+
+class _Parameters(msgspec.Struct):
+    line_of: UUID | None = None
+
+
+def line_of(exchange: Exchange) -> UUID | None:
+    """The request of many lines that this exchange belongs to, if it was one of those."""
+    if exchange.door != "zephyr" or LINE_OF.encode() not in exchange.parameters:
+        return None
+    return msgspec.json.decode(exchange.parameters, type=_Parameters).line_of
+
+
 DELETED: dict[str, object] = {
     "fingerprint": None,
     "finish_reason": None,

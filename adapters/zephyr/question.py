@@ -10,6 +10,7 @@ from adapters.completions.generation import Generation
 from adapters.completions.requests import ChatRequest, ChatRequestWithPrompt, Message
 from adapters.completions.threads import follow
 from adapters.conversations.errors import ConversationTooLong, ExchangeNotFound
+from adapters.conversations.exchange import LINE_OF
 from adapters.conversations.repository import ExchangeRepository
 from adapters.zephyr.endpoint import Endpoint
 from adapters.zephyr.formatting import Formatter
@@ -42,8 +43,12 @@ class Questioner:
         self._history = history
         self._formatter = formatter
 
-    async def question(self, caller: Caller, endpoint: Endpoint, asked: Asked, id: UUID) -> Question:
+    async def question(
+        self, caller: Caller, endpoint: Endpoint, asked: Asked, id: UUID, *, line_of: UUID | None = None
+    ) -> Question:
         """Format the code if the endpoint says so, fill in the templates, and put what was said before in front.
+
+        `line_of` is the request that this is one of many lines of.
 
         Raises:
             ExchangeNotFound: there is no such conversation.
@@ -64,7 +69,7 @@ class Questioner:
             path=_ENGINE_PATH,
             request=chat_request(endpoint, asked, messages, asked.max_new_tokens),
             input=msgspec.json.encode(new),
-            parameters=_logged_parameters(asked, (user.content, system.content)),
+            parameters=_logged_parameters(asked, (user.content, system.content), line_of),
             conversation_id=thread.conversation_id if thread else None,
             parent_id=thread.last_id if thread else None,
             followed=follow(caller.tenant, messages),
@@ -132,7 +137,8 @@ def _system(endpoint: Endpoint, asked: Asked, values: dict[str, str], thread: Th
     return fill(endpoint.system, values) if own is None else own
 
 
-def _logged_parameters(asked: Asked, turns: tuple[object, ...]) -> bytes:
+def _logged_parameters(asked: Asked, turns: tuple[object, ...], line_of: UUID | None) -> bytes:
     """The fields as they came. One that is the whole of a turn already stands in the input."""
     fields = asked.model_dump(exclude_none=True)
-    return msgspec.json.encode({name: value for name, value in fields.items() if value not in turns})
+    logged = {name: value for name, value in fields.items() if value not in turns}
+    return msgspec.json.encode(logged if line_of is None else {**logged, LINE_OF: line_of})

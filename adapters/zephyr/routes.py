@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
+from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from uuid_utils.compat import uuid7
@@ -74,7 +75,7 @@ class EndpointDoor:
         body = await read_body(request.receive, self._settings.server)
         client = Client(request.receive, answer_headers(request.scope))
         if kind == "lines":
-            return self._lines(caller, body, client)
+            return self._lines(caller, body, client, request_id(request.scope))
         asked = validate(self.model, self._fields(body, request.query_params))
         with self._in_own_words():
             question = await self._questioner.question(
@@ -99,7 +100,7 @@ class EndpointDoor:
             return fields
         return {name: query[name] for name in self._in_query if name in query} | fields
 
-    def _lines(self, caller: Caller, body: bytes, client: Client) -> Response:
+    def _lines(self, caller: Caller, body: bytes, client: Client, id: UUID) -> Response:
         lines = bodies.lines(body, self._settings.code.max_lines)
 
         async def answer(line: bytes) -> Answer:
@@ -107,7 +108,7 @@ class EndpointDoor:
             if asked.stream:
                 raise InvalidRequest("One of many lines is not streamed.", param="stream")
             with self._in_own_words():
-                question = await self._questioner.question(caller, self._endpoint, asked, uuid7())
+                question = await self._questioner.question(caller, self._endpoint, asked, uuid7(), line_of=id)
                 return await self._answer(question, client)
 
         return Pieces(results(lines, answer, self._settings.code.lines_at_once), "application/x-ndjson")

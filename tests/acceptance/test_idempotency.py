@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import count
 from typing import Any
+from uuid import UUID
 
 import openai
 import pytest
@@ -212,6 +213,23 @@ def test_error_is_not_kept(
     engine.script = Script()
     answer = ask(gateway, key, chat(stream=stream))
     assert (answer.status, replayed(answer), b"Hello" in answer.body) == (200, False, True)
+
+
+def test_deleting_the_exchange_of_a_line_deletes_the_kept_answer_of_all(
+    gateway: Gateway, exchanges: Exchanges, key: str
+) -> None:
+    """What was said in it stands there too; the exchanges of the other lines stay, and all name their request."""
+    answer = ask(gateway, key, LINES, "/zephyr/python")
+    first, second = (results(answer)[index]["id"] for index in (0, 1))
+    for id in (first, second):
+        parameters = exchanges.get(id)["parameters"]
+        assert UUID(parameters["line_of"]).hex == answer.headers["x-request-id"]
+    kept = f"SELECT FROM idempotent_answers WHERE key = '{key}'"
+    assert len(exchanges.sql(kept)) == 1
+    assert gateway.request("DELETE", f"/log/exchanges/{UUID(first)}", None).status == 200
+    assert not exchanges.sql(kept)
+    assert "line_of" not in exchanges.get(first)["parameters"]
+    assert exchanges.get(second)["answer"] is not None
 
 
 def test_lines_in_which_the_server_failed_are_not_kept(
