@@ -1,14 +1,21 @@
-/** A conversation as a file: all its exchanges as JSON, or what was said as Markdown. */
-import { type Listed, all, answerOf, question } from "./history.ts";
+/** A conversation as a file: all its exchanges as JSON, or what was said along its newest branch as Markdown. */
+import { type Listed, all, read } from "./history.ts";
+import { path } from "./thread.ts";
 
 export async function exportAs(one: Listed, form: "md" | "json"): Promise<void> {
-  const exchanges = (await all(one.id)).filter((exchange) => exchange.deleted_at === null);
   const title = one.title ?? "Conversation";
-  const text =
-    form === "json"
-      ? JSON.stringify({ ...one, exchanges }, null, 2)
-      : [`# ${title}`, ...exchanges.flatMap((exchange) => ["**You:**", question(exchange), "**Answer:**", answerOf(exchange)])].join("\n\n");
-  save(`${name(title)}.${form}`, text, form === "json" ? "application/json" : "text/markdown");
+  if (form === "json") save(`${name(title)}.json`, await json(one), "application/json");
+  else save(`${name(title)}.md`, await markdown(one.id, title), "text/markdown");
+}
+
+async function json(one: Listed): Promise<string> {
+  const exchanges = (await all(one.id)).filter((exchange) => exchange.deleted_at === null);
+  return JSON.stringify({ ...one, exchanges }, null, 2);
+}
+
+async function markdown(conversation: string, title: string): Promise<string> {
+  const turns = path(await read(conversation));
+  return [`# ${title}`, ...turns.flatMap((turn) => ["**You:**", turn.question, "**Answer:**", turn.answer])].join("\n\n");
 }
 
 function save(file: string, text: string, type: string): void {

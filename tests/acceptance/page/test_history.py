@@ -98,6 +98,27 @@ def test_what_was_said_is_found_by_its_words(tab: Tab, engine: ScriptedEngine, g
     tab.page.get_by_role("log").get_by_text("An axolotl regrows its legs.").wait_for()
 
 
+def test_markdown_holds_the_newest_branch(tab: Tab, engine: ScriptedEngine, tmp_path: Path) -> None:
+    """Each question once, with one answer."""
+    tab.said("Name colours")
+    tab.said("One is enough")
+    engine.script = Script(pieces=["Blue"])
+    tab.press("Another answer")
+    tab.page.get_by_text("2/2").wait_for()
+    tab.page.locator(".answer.done").get_by_text("Blue").wait_for()
+    with tab.page.expect_download() as started:
+        menu(tab, "Name colours", "Export as Markdown")
+    started.value.save_as(tmp_path / "export.md")
+    lines = (tmp_path / "export.md").read_text().split("\n\n")
+    assert lines[0] == "# Name colours"
+    assert [line for line in lines[1:] if not line.startswith("**")] == [
+        "Name colours",
+        "Hello, world.",
+        "One is enough",
+        "Blue",
+    ]
+
+
 def test_a_conversation_is_renamed_exported_and_deleted(
     tab: Tab, engine: ScriptedEngine, gateway: Gateway, tmp_path: Path
 ) -> None:
