@@ -1,5 +1,6 @@
 """A request for a response, made into what the one path of generation is asked."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
@@ -8,10 +9,11 @@ from adapters.access.callers import Caller
 from adapters.completions.generation import Generation
 from adapters.completions.requests import ChatRequest
 from adapters.engine.watch import EngineWatch
+from adapters.errors import InvalidRequest
 from adapters.responses.answering import Draft
 from adapters.responses.history import Earlier, History, conversation_of
 from adapters.responses.holds import Hold, Holds
-from adapters.responses.items import Item, Reference, messages, read_input
+from adapters.responses.items import Item, Reference, messages, read_input, without_a_call
 from adapters.responses.requests import PromptRequest, ResponseRequest, check_chat
 from adapters.responses.response import ENDPOINT, Facts
 from adapters.settings import RequestSettings
@@ -102,6 +104,21 @@ class Drafts:
         return await self._holds.take(caller.tenant, facts, conversation=conversation, background=background)
 
     def _chat(self, request: PromptRequest, earlier: Earlier, given: list[Item]) -> ChatRequest:
-        chat = request.chat(messages([*earlier.items, *given]))
+        chat = request.chat(messages(_all_said(earlier.items, given)))
         check_chat(chat, self._settings)
         return chat
+
+
+def _all_said(earlier: Sequence[Item], given: Sequence[Item]) -> list[Item]:
+    """What was said before, and what is new. Outputs of calls that were deleted are left out of the former.
+
+    Raises:
+        InvalidRequest: a new output is that of no call.
+    """
+    lost = without_a_call(earlier)
+    items = [*(item for item in earlier if item not in lost), *given]
+    if wrong := without_a_call(items):
+        raise InvalidRequest(
+            f"No tool call found for function call output with call_id {wrong[0].call_id}.", param="input"
+        )
+    return items

@@ -187,6 +187,18 @@ def numbered_outputs(items: Sequence[Item], id: str, first: int, status: Status)
     return [(shown(item, f"{id}_{calls + place}", status), item) for place, item in enumerate(items)]
 
 
+def without_a_call(items: Iterable[Item]) -> list[OutputItem]:
+    """The outputs of functions that nobody has called before them, which a chat template may stumble over."""
+    called: set[str] = set()
+    found: list[OutputItem] = []
+    for item in items:
+        if isinstance(item, CallItem):
+            called.add(item.call_id)
+        elif isinstance(item, OutputItem) and item.call_id not in called:
+            found.append(item)
+    return found
+
+
 def messages(items: Iterable[Item]) -> list[Message]:
     """The items as the model's chat template takes them. Assistant's messages of no text are left out, which vLLM
     would stumble over; calls become part of the message before them."""

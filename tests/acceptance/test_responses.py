@@ -151,6 +151,25 @@ def test_tools_go_round(gateway: Gateway, engine: ScriptedEngine) -> None:
     assert tool == {"role": "tool", "content": "sunny", "tool_call_id": call.call_id}
 
 
+def test_an_output_needs_its_call(gateway: Gateway, engine: ScriptedEngine) -> None:
+    """One that a client gives is refused, as OpenAI does; one whose call was deleted since is no longer told."""
+    output: Any = {"type": "function_call_output", "call_id": "call_1", "output": "sunny"}
+    call: Any = {"type": "function_call", "call_id": "call_1", "name": "weather", "arguments": "{}"}
+    with gateway.openai() as client:
+        for given in ([output], [output, call]):
+            with pytest.raises(openai.BadRequestError, match=r"No tool call found .* call_1") as caught:
+                client.responses.create(model=MODEL, input=given)
+            assert caught.value.param == "input"
+        engine.script = CALLS
+        asked = client.responses.create(model=MODEL, input="Weather?", tools=[WEATHER])
+        engine.script = Script()
+        output["call_id"] = asked.output[0].call_id  # type: ignore[union-attr]
+        told = client.responses.create(model=MODEL, input=[output], previous_response_id=asked.id)
+        client.responses.delete(asked.id)
+        client.responses.create(model=MODEL, input="And now?", previous_response_id=told.id)
+    assert messages(engine) == [("assistant", "Hello, world."), ("user", "And now?")]
+
+
 def test_output_can_be_sent_back_as_input(gateway: Gateway, engine: ScriptedEngine) -> None:
     """Items as the SDK gives them, and references to them, are taken."""
     with gateway.openai() as client:
