@@ -11,7 +11,7 @@ from tests.acceptance.page.conftest import NewTab
 
 def test_a_key_is_asked_for_and_opens_everything(new_tab: NewTab, keyed: Gateway, admin: Holder) -> None:
     """It goes in headers and in the websocket's protocols, never in an address, and is forgotten with the tab."""
-    holder = admin.gives("visitor")
+    holder = admin.gives("page-visitor")
     sent: list[str] = []
     tab = new_tab(keyed)
     tab.page.on("request", lambda request: sent.append(request.url))
