@@ -34,7 +34,7 @@ def test_a_message_comes_about_every_second_and_tells_of_gpus_and_engine(
     assert bool(first["gpus"]) != bool(first["gpu_problem"])
     assert third["engine"]["ready"] is True
     assert third["engine"]["kv_cache_usage"] == 0.25
-    assert third["engine"]["generation_tokens_per_second"] == 0.0
+    assert third["engine"]["generation_tokens_per_second"] >= 0.0  # a canary may have been asked meanwhile
     assert second.keys() == first.keys()
 
 
